@@ -1,0 +1,103 @@
+"""The values that travel through loopguard: frozen, small, knowing nothing of files, engines or thresholds.
+
+    Prompt -> Candidate (with a Verdict of Loops, perhaps a Score) -> Pair or Skip
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Message = dict[str, str]
+
+LoopKind = Literal["verbatim", "counter", "near"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """One stretch of text that repeats. Positions are characters of the text (or tokens when token ids were given)."""
+
+    kind: LoopKind
+    """verbatim: the same again and again; counter: the same but for numbers; near: the same but for slots or order."""
+    terminal: bool
+    """True: the text ends inside the loop. False: it went on to something else (recovered)."""
+    start: int
+    """First position of the first copy."""
+    end: int
+    """One past the last repeated position."""
+    period: int
+    """Length of one copy; of a typical copy for counter and near."""
+    repeats: float
+    """Copies: (end - start) / period. 2.0 = said twice."""
+
+    @property
+    def wasted(self) -> int:
+        """Length of everything after the first copy."""
+        return max(0, self.end - self.start - self.period)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the detector says of one output, with its evidence."""
+
+    looping: bool
+    reason: str
+    """The named reason: why it loops, or why not (`clean`, `empty`, ...). The names are listed in loops/detector.py."""
+    loops: tuple[Loop, ...] = ()
+    """The loops that led to the verdict, by start. Empty when not looping."""
+    length: int = 0
+    """Length of what was examined, in the unit of the spans."""
+    unit: Literal["characters", "tokens"] = "characters"
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Raw measurements, so that thresholds can move without a recount."""
+    signature: str = ""
+    """Settings and version that gave this verdict."""
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop that wastes most; None when not looping."""
+        return max(self.loops, key=lambda loop: (loop.wasted, -loop.start), default=None)
+
+    @property
+    def onset(self) -> int | None:
+        """Where the first loop starts; None when not looping."""
+        return min((loop.start for loop in self.loops), default=None)
+
+    @property
+    def terminal(self) -> bool:
+        """The output ends inside a loop."""
+        return any(loop.terminal for loop in self.loops)
+
+    @property
+    def wasted_fraction(self) -> float:
+        """Share of the output that repeats what was said: everything in a loop after its first copy. 0.0 to 1.0."""
+        return min(1.0, sum(loop.wasted for loop in self.loops) / self.length) if self.length else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One prompt: a conversation that waits for the assistant."""
+
+    prompt_id: str
+    messages: tuple[Message, ...]
+    row: int = 0
+    """Row in the source, from 1: the line number of a JSONL file."""
+    reference: str | None = None
+    """The right answer, for judges that take one."""
+
+    @staticmethod
+    def make(messages: Sequence[Message] | str, *, row: int = 0, reference: str | None = None) -> Prompt:
+        """A Prompt from a string (one user message) or messages, with its stable id."""
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        kept = tuple({"role": m["role"], "content": m["content"]} for m in messages)
+        return Prompt(prompt_id=prompt_id(kept), messages=kept, row=row, reference=reference)
+
+
+def prompt_id(messages: Sequence[Message]) -> str:
+    """16 hex digits of the SHA-256 over the messages' canonical JSON: equal prompts have equal ids on every machine."""
+    canonical = json.dumps([[m["role"], m["content"]] for m in messages], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
