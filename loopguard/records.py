@@ -97,6 +97,94 @@ class Prompt:
         return Prompt(prompt_id=prompt_id(kept), messages=kept, row=row, reference=reference)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A judge's word on one candidate."""
+
+    value: float
+    """On the judge's scale; an expected value when it came from log-probabilities."""
+    method: Literal["logprobs", "json", "integer"]
+    mass: float | None = None
+    """Share of the first token's probability that lay on the judge's labels; None without log-probabilities."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One answer to one prompt, with what became of it."""
+
+    prompt_id: str
+    index: int
+    """0 .. samples - 1 for the samples, then the greedy one."""
+    decoding: Literal["sampled", "greedy"]
+    temperature: float
+    top_p: float
+    seed: int
+    text: str
+    """The whole assistant message, thinking text in its tags included: what is examined and trained on."""
+    content: str
+    reasoning: str = ""
+    finish_reason: str
+    """stop | length | repetition | ... as the engine said."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    merged_into: int | None = None
+    """Index of the earlier candidate with the same text, which stands for this one."""
+    verdict: Verdict | None = None
+    score: Score | None = None
+    judge_error: str | None = None
+    """Why there is no score although the judge was asked."""
+
+    @property
+    def looping(self) -> bool:
+        """The detector, or an engine that stopped it for repetition, calls this a loop."""
+        return self.verdict is not None and self.verdict.looping
+
+    @property
+    def finished(self) -> bool:
+        """The model ended it by itself."""
+        return self.finish_reason in ("stop", "eos", "end_turn", "stop_sequence")
+
+    @property
+    def clean(self) -> bool:
+        """May be shown to a judge: does not loop, says something, stands for itself."""
+        return not self.looping and bool(self.content.strip()) and self.merged_into is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One row of preference data."""
+
+    prompt: Prompt
+    pair_index: int
+    reason: Literal["loop", "score"]
+    chosen: Candidate
+    rejected: Candidate
+    rejected_text: str
+    """The rejected text as written: whole, or cut after k copies of its loop."""
+
+    @property
+    def trimmed(self) -> bool:
+        """The rejected text was cut."""
+        return self.rejected_text != self.rejected.text
+
+    @property
+    def margin(self) -> float | None:
+        """Score of chosen minus score of rejected; None for loops, which no judge sees."""
+        if self.chosen.score is None or self.rejected.score is None:
+            return None
+        return self.chosen.score.value - self.rejected.score.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """Why a prompt gave no pair."""
+
+    status: Literal["skipped", "failed"]
+    """skipped: done, nothing to pair. failed: something was not answered; the next run asks again."""
+    reason: str
+    detail: str = ""
+
+
 def prompt_id(messages: Sequence[Message]) -> str:
     """16 hex digits of the SHA-256 over the messages' canonical JSON: equal prompts have equal ids on every machine."""
     canonical = json.dumps([[m["role"], m["content"]] for m in messages], ensure_ascii=False, separators=(",", ":"))

@@ -5,7 +5,8 @@ An engine knows messages and sampling parameters. It knows nothing of prompts fi
     engine = open_engine("openai:http://localhost:8000/v1", model="my-model")
     completions = await engine.ask(Request(messages=[{"role": "user", "content": "Hi"}], n=5, temperature=0.8, seed=1))
 
-The kinds: `embedded[:PATH.gguf|:hf:repo/file]` (embedded.py), `openai:BASE_URL` (server.py), `scripted:FILE` (scripted.py).
+The kinds: `embedded[:PATH.gguf|:hf:repo/file]` (embedded.py), `openai:BASE_URL` (server.py) and `scripted:FILE`
+(scripted.py).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Completion:
 
     content: str
     reasoning: str = ""
-    """Thinking text that a server moved out of the content (`reasoning`, `reasoning_content`); "" when there is none."""
+    """Thinking text that a server moved out of the content (`reasoning`, `reasoning_content`); "" when it did not."""
     finish_reason: str = "stop"
     """stop | length | repetition | content_filter | ... as the engine says; "unknown" when it says nothing."""
     prompt_tokens: int = 0

@@ -1,0 +1,1 @@
+"""Runners whose raw results are committed under benchmarks/results."""

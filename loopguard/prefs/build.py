@@ -1,0 +1,317 @@
+"""`build_prefs`: from prompts and a recipe to a run directory. Opens things, runs the two passes, closes things.
+
+    run = loopguard.build_prefs("prompts.jsonl", "liquid", out="runs/mine")
+    run.preferences        # polars frame
+
+Running it again on the same directory asks only what is missing. Another judge or other pairing rules go ahead on the
+answers that are there; anything that would change the samples is an error that says what differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from loopguard import __version__
+from loopguard.dataset import BadRow, PromptReader, read_prompts
+from loopguard.engines import Engine, open_engine
+from loopguard.errors import InputError, StorageError
+from loopguard.files import write_json, write_text
+from loopguard.loops.detector import Detector
+from loopguard.prefs.asking import Asker
+from loopguard.prefs.judging import JudgeSpec, load_judge
+from loopguard.prefs.ledger import Ledger, SourceRow
+from loopguard.prefs.outputs import Provenance
+from loopguard.prefs.pipeline import Asked, Step, Stop, Watcher, ask_missing, write_tables
+from loopguard.prefs.recipe import EngineSection, Recipe, load_recipe, parse_recipe, read_toml
+from loopguard.prefs.run import RECIPE, SUMMARY, Run
+from loopguard.prefs.summary import Figures
+from loopguard.prefs.watching import Nobody
+
+T = TypeVar("T")
+
+PACKAGES = ("numpy", "numba", "polars", "pyarrow", "openai", "datasets", "xllamacpp")
+"""Whose versions a summary tells."""
+
+
+def build_prefs(
+    prompts: Any,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    prompt_column: str | None = None,
+    reference_column: str | None = None,
+    limit: int | None = None,
+    offline: bool = False,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Ask what is missing, write the tables, return the run.
+
+    Args:
+        prompts: whatever `read_prompts` takes: a path, `hf:user/dataset[:split]`, a list of strings, a table.
+        recipe: a Recipe, a shipped name, a path; None: the recipe in `out` if a run is there, else the default one.
+        out: the run directory; by default `runs/<name of the recipe>`.
+        prompt_column: as for `read_prompts`.
+        reference_column: as for `read_prompts`.
+        limit: at most so many distinct prompts.
+        offline: ask nothing: build from what the ledger has.
+        watcher: is told how it goes; see watching.py.
+
+    An interrupt (Ctrl-C) ends the run cleanly: what is there is written, and `run.summary["stopped"]` says so. So does an
+    engine that goes away in the middle.
+
+    Raises:
+        LoopguardError: see errors.py. What was answered before is on disk; the same call goes on from there.
+    """
+    run_dir = run_directory(recipe, out)
+    chosen = recipe_for(run_dir, recipe)
+    reader = read_prompts(prompts, prompt_column=prompt_column, reference_column=reference_column, limit=limit)
+    session = _Session(run_dir, chosen, offline=offline, watcher=watcher or Nobody())
+    return _in_own_thread(lambda: asyncio.run(session.run(reader)), on_interrupt=session.interrupted)
+
+
+def run_directory(recipe: Recipe | str | os.PathLike[str] | None, out: str | os.PathLike[str] | None) -> Path:
+    """Where a run goes: `out`, else runs/<name of the recipe>."""
+    return Path(out) if out is not None else Path("runs") / (recipe_named(recipe).name if recipe else "default")
+
+
+def recipe_named(recipe: Recipe | str | os.PathLike[str]) -> Recipe:
+    """A Recipe from itself, a shipped name or a path."""
+    return recipe if isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))
+
+
+def recipe_for(run_dir: Path, recipe: Recipe | str | os.PathLike[str] | None) -> Recipe:
+    """The recipe asked for; where none is, the one that the run directory was made with; else the default."""
+    if recipe is not None:
+        return recipe_named(recipe)
+    return saved_recipe(run_dir) or Recipe()
+
+
+def saved_recipe(run_dir: Path) -> Recipe | None:
+    """The recipe in a run directory, None where there is no run."""
+    path = run_dir / RECIPE
+    return parse_recipe(read_toml(path), where=str(path)) if path.is_file() else None
+
+
+@dataclass(slots=True)
+class _Session:
+    """One opening of a run directory, from the first line to the last."""
+
+    run_dir: Path
+    recipe: Recipe
+    offline: bool
+    watcher: Watcher
+    stop: Stop = field(default_factory=Stop)
+
+    def interrupted(self) -> None:
+        """Ctrl-C, from the main thread."""
+        self.stop.wish()
+        once = "stopping: waiting for the answers in flight, then writing what is there (Ctrl-C again: at once)"
+        self.watcher.note(once if self.stop.wished == 1 else "stopping at once")
+
+    async def run(self, reader: PromptReader) -> Run:
+        """Both passes, and the summary."""
+        begun = time.monotonic()
+        saved = saved_recipe(self.run_dir)
+        recipe = _with_models_of(saved, self.recipe)
+        detector = make_detector(recipe)
+        spec = None if recipe.judge.spec == "none" else load_judge(recipe.judge.spec)
+        async with AsyncExitStack() as stack:
+            sampler, judge = _open_engines(recipe, stack)
+            ledger = stack.enter_context(Ledger.open(self.run_dir))
+            _hold_against(saved, recipe, self.run_dir)  # before any server is asked: the likelier mistake
+            recipe = await _settle_models(recipe, sampler, judge, judged=spec is not None, offline=self.offline)
+            _hold_against(saved, recipe, self.run_dir)
+            write_text(self.run_dir / RECIPE, recipe.to_toml(header=_header(recipe, self.run_dir)))
+            ledger.set_prompts(_source_rows(reader))
+            step = _step(recipe, ledger, detector, spec, sampler, judge)
+            asked = await self._ask(step, fingerprint(recipe, detector, spec), sampler, judge)
+            replay = _step(recipe, ledger, detector, spec, None, None)
+            provenance = Provenance(
+                model=recipe.engine.model, judge=spec.signature if spec else "none", detector=detector.signature
+            )
+            figures = await write_tables(replay, self.run_dir, provenance, watcher=self.watcher)
+            seconds = time.monotonic() - begun
+            ledger.put("seconds", str(float(ledger.get("seconds") or 0) + seconds))
+            whole = float(ledger.get("seconds") or 0)
+        summary = _summary(step, figures, asked, provenance, reader, seconds=seconds, whole=whole)
+        write_json(self.run_dir / SUMMARY, summary)
+        return Run(self.run_dir)
+
+    async def _ask(self, step: Step, mark: str, sampler: Engine, judge: Engine) -> Asked:
+        """The first pass; nothing is started, no model loaded, when nothing is missing."""
+        ledger = step.ledger
+        total, done = ledger.count(), ledger.count(done_under=mark)
+        self.watcher.asking(total=total, done=done)
+        if self.offline or done == total:
+            return Asked()
+        if ledger.count(state="done") < total:
+            await sampler.start()
+        if step.spec is not None:
+            await judge.start()
+        judging = step.recipe.judge.engine_section(step.recipe.engine).concurrency
+        workers = min(2 * step.recipe.engine.concurrency + judging, 1024)
+        asked = await ask_missing(step, workers=workers, fingerprint=mark, watcher=self.watcher, stop=self.stop)
+        if isinstance(asked.error, StorageError) or (asked.error and not ledger.tally()["answers"]):
+            raise asked.error
+        return asked
+
+
+def make_detector(recipe: Recipe) -> Detector:
+    """The detector with the recipe's thresholds. Raises InputError for a setting that it does not have."""
+    try:
+        return Detector(**recipe.detector)
+    except InputError as error:
+        raise InputError(f"recipe, [detector]: {error}") from None
+
+
+def _open_engines(recipe: Recipe, stack: AsyncExitStack) -> tuple[Engine, Engine]:
+    """The sampling engine and the judge's: one and the same where the recipe names no other."""
+    section = recipe.judge.engine_section(recipe.engine)
+    sampler = open_engine(recipe.engine.engine, recipe.engine.options())
+    stack.push_async_callback(sampler.close)
+    if section == recipe.engine or recipe.judge.spec == "none":
+        return sampler, sampler
+    judge = open_engine(section.engine, section.options())
+    stack.push_async_callback(judge.close)
+    return sampler, judge
+
+
+def _with_models_of(saved: Recipe | None, recipe: Recipe) -> Recipe:
+    """A model that the recipe leaves open is the one that the same engine turned out to serve the last time."""
+    changes: dict[str, Any] = {}
+    if saved and not recipe.engine.model and saved.engine.engine == recipe.engine.engine:
+        changes["engine.model"] = saved.engine.model
+    if saved and not recipe.judge.model and recipe.judge.engine and saved.judge.engine == recipe.judge.engine:
+        changes["judge.model"] = saved.judge.model
+    return recipe.override(changes)
+
+
+async def _settle_models(recipe: Recipe, sampler: Engine, judge: Engine, *, judged: bool, offline: bool) -> Recipe:
+    """The recipe with the models' names, asked of the servers where need be: they are part of every ledger key."""
+    for engine in (sampler, judge):
+        if not engine.model:
+            if offline:
+                raise InputError(f"{engine.spec}: --offline needs --model, since the server cannot be asked for it")
+            await engine.start()
+    changes = {"engine.model": sampler.model}
+    if judged and judge is not sampler:
+        changes["judge.model"] = judge.model
+    return recipe.override(changes)
+
+
+def _hold_against(saved: Recipe | None, recipe: Recipe, run_dir: Path) -> None:
+    """Raises InputError where this recipe would draw other samples than those that the run directory has."""
+    if saved is None:
+        return
+    before, now = saved.asks(), recipe.asks()
+    if not recipe.engine.model:
+        before["engine.model"] = now["engine.model"]  # not known yet
+    differing = [f"{key} was {before[key]!r}, is now {now[key]!r}" for key in now if before[key] != now[key]]
+    if differing:
+        raise InputError(
+            f"{run_dir} holds a run with other samples: {'; '.join(differing)}. "
+            f"Pass another --out, or leave the recipe out to go on with {run_dir / RECIPE}"
+        )
+
+
+def fingerprint(recipe: Recipe, detector: Detector, spec: JudgeSpec | None) -> str:
+    """16 hex digits over all that decides which requests a prompt needs. Pairing is no part of it."""
+    section = recipe.judge.engine_section(recipe.engine)
+    judging = [spec.signature, section.model, section.extra_body, recipe.judge.attempts] if spec else []
+    parts = [recipe.asks(), detector.signature, judging, recipe.output.model_dump()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _step(
+    recipe: Recipe, ledger: Ledger, detector: Detector, spec: JudgeSpec | None, sampler: Engine | None, judge: Engine | None
+) -> Step:
+    judging: EngineSection = recipe.judge.engine_section(recipe.engine)
+    return Step(
+        recipe=recipe,
+        ledger=ledger,
+        detector=detector,
+        spec=spec,
+        sampler=Asker(ledger, sampler, model=recipe.engine.model, extra_body=recipe.engine.extra_body),
+        judge=Asker(ledger, judge, model=judging.model, extra_body=judging.extra_body),
+    )
+
+
+def _source_rows(reader: PromptReader) -> Iterator[SourceRow]:
+    for item in reader:
+        if isinstance(item, BadRow):
+            yield SourceRow(item.row, None, item.reason, item.detail)
+        else:
+            yield SourceRow(item.row, item)
+
+
+def _header(recipe: Recipe, run_dir: Path) -> str:
+    return f"# The recipe of this run, defaults filled in (loopguard {__version__}, from {recipe.name!r}).\n# The same again: loopguard build-prefs PROMPTS --pipeline {run_dir / RECIPE} --out ANOTHER_FOLDER\n\n"
+
+
+def _summary(
+    step: Step, figures: Figures, asked: Asked, provenance: Provenance, reader: PromptReader, *, seconds: float, whole: float
+) -> dict[str, Any]:
+    recipe = step.recipe
+    judging = recipe.judge.engine_section(recipe.engine)
+    return {
+        "recipe": recipe.name,
+        "prompts_from": reader.name,
+        "engine": {"engine": recipe.engine.engine, "model": recipe.engine.model},
+        "judged_by": {"engine": judging.engine, "model": judging.model, "spec": provenance.judge} if step.spec else None,
+        "detector": provenance.detector,
+        "stopped": "interrupted" if asked.stopped else (str(asked.error) if asked.error else None),
+        **figures.as_dict(judged=step.spec is not None),
+        "answers_cut_from_prompts": reader.answers_cut,
+        "this_session": {
+            "seconds": round(seconds, 3),
+            "sampling": asdict(step.sampler.usage),
+            "judging": asdict(step.judge.usage) if step.spec else None,
+        },
+        "seconds_in_all_sessions": round(whole, 3),
+        "versions": {"loopguard": __version__, "python": platform.python_version()} | _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _in_own_thread(work: Callable[[], T], *, on_interrupt: Callable[[], None]) -> T:
+    """`work` in a thread of its own, so that it can run an event loop in a notebook too; Ctrl-C is told to `on_interrupt`."""
+    result: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="build-prefs", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(timeout=0.2)
+        except KeyboardInterrupt:
+            on_interrupt()
+    if errors:
+        raise errors[0]
+    return result[0]

@@ -1,0 +1,227 @@
+"""Ask a judge about one candidate: fill the spec, ask, read the score or raise.
+
+Pointwise, one token, no chain of thought: the score is the expectation over the label tokens' probabilities,
+renormalised. An engine without log-probabilities, or a judge whose first token is no label, is asked once more for
+constrained JSON; a plain integer is read too. A reply that holds none of these is a JudgeError, never a score.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from loopguard.engines import Completion, Request
+from loopguard.errors import JudgeError, RecipeError
+from loopguard.house import find
+from loopguard.prefs.fencing import fence, nonce, shorten
+from loopguard.prefs.recipe import Section, parse_section, read_toml
+from loopguard.records import Candidate, Prompt, Score
+
+TOP_LOGPROBS = 20
+"""As many as hosted servers give at the most."""
+
+
+class Scale(Section):
+    """Whole points from `low` to `high`, one digit each, so that a label is one token."""
+
+    low: int = Field(1, ge=0, le=9)
+    high: int = Field(5, ge=0, le=9)
+
+    @model_validator(mode="after")
+    def _two_points(self) -> Scale:
+        if self.low >= self.high:
+            raise ValueError("scale: low must be less than high (both 0 to 9: one digit is one token)")
+        return self
+
+    @property
+    def labels(self) -> list[int]:
+        """Every point of the scale, ascending."""
+        return list(range(self.low, self.high + 1))
+
+
+class JudgeSpec(Section):
+    """A judge as its TOML describes it."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    scale: Scale = Scale()
+    system: str = Field("", description="system message, plain text")
+    template: str = Field(description="user message: Jinja2 over prompt, answer, reference, scale, fenced text inserted whole")
+    shows_reasoning: bool = Field(False, description="whether the judge sees thinking text, or the answer alone")
+    max_chars: int = Field(24_000, ge=200, description="longer prompts and answers are cut in the middle for the judge")
+    min_label_mass: float = Field(0.3, ge=0, le=1, description="least probability on the labels for logprobs to count")
+    max_tokens: int = Field(16, ge=1, le=1024, description="most tokens of a reply: judges loop too")
+
+    @field_validator("template")
+    @classmethod
+    def _fills(cls, value: str) -> str:
+        try:
+            text = _template(value).render(prompt="<p>", answer="<a>", reference="<r>", low=1, high=5)
+        except Exception as error:
+            raise ValueError(f"template: {error} (known: prompt, answer, reference, low, high)") from None
+        if "<p>" not in text or "<a>" not in text:
+            raise ValueError("template must show {{ prompt }} and {{ answer }}")
+        return value
+
+    @property
+    def signature(self) -> str:
+        """Name, scale and the first 8 hex digits of the spec's SHA-256: what a score can be compared under."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return f"{self.name}|{self.scale.low}-{self.scale.high}|{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def load_judge(name: str) -> JudgeSpec:
+    """A shipped judge by name or anybody's by path. Raises InputError (not found) or RecipeError (not valid)."""
+    path = find("judges", name)
+    raw = read_toml(path)
+    if "template" not in raw:
+        raise RecipeError(f"{path}: template is missing; see `loopguard judges show helpfulness` for a whole one")
+    return parse_section(JudgeSpec, {"name": path.stem, **raw}, where=str(path))
+
+
+@lru_cache(maxsize=64)
+def _template(text: str) -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False).from_string(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge made of one candidate: a score, or why there is none."""
+
+    score: Score | None
+    error: str | None = None
+
+
+def judge_messages(spec: JudgeSpec, prompt: Prompt, candidate: Candidate) -> list[dict[str, str]]:
+    """The judge's conversation about one candidate, every untrusted text fenced. Pure: the same in, the same out."""
+    answer = shorten(candidate.text if spec.shows_reasoning else candidate.content, spec.max_chars)
+    asked = shorten(conversation(prompt), spec.max_chars)
+    reference = shorten(prompt.reference, spec.max_chars) if prompt.reference else ""
+    mark = nonce(asked, answer, reference)
+    user = _template(spec.template).render(
+        prompt=fence("PROMPT", asked, mark),
+        answer=fence("ANSWER", answer, mark),
+        reference=fence("REFERENCE", reference, mark) if reference else "",
+        low=spec.scale.low,
+        high=spec.scale.high,
+    )
+    system = [{"role": "system", "content": spec.system.strip()}] if spec.system.strip() else []
+    return [*system, {"role": "user", "content": user.strip()}]
+
+
+def conversation(prompt: Prompt) -> str:
+    """The prompt as one text: the bare question, or every turn under its role."""
+    if len(prompt.messages) == 1:
+        return prompt.messages[0]["content"]
+    return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in prompt.messages)
+
+
+async def judge_one(
+    spec: JudgeSpec,
+    prompt: Prompt,
+    candidate: Candidate,
+    ask: Callable[[Request], Awaitable[Completion]],
+    *,
+    attempts: int,
+) -> Judgement:
+    """Ask about one candidate until a reply can be read, `attempts` times at most. `ask` may raise EngineError."""
+    messages = judge_messages(spec, prompt, candidate)
+    error = ""
+    for attempt in range(attempts):
+        request = Request(
+            messages=messages,
+            temperature=0.0 if attempt == 0 else 0.7,
+            max_tokens=spec.max_tokens,
+            seed=attempt,
+            top_logprobs=TOP_LOGPROBS,
+        )
+        try:
+            return Judgement(await _ask_twice(spec, request, ask))
+        except JudgeError as unread:
+            error = str(unread)
+    return Judgement(None, f"no score in {attempts} {'reply' if attempts == 1 else 'replies'}: {error}")
+
+
+async def _ask_twice(spec: JudgeSpec, request: Request, ask: Callable[[Request], Awaitable[Completion]]) -> Score:
+    """One attempt: log-probabilities or an integer; where the reply has neither, constrained JSON."""
+    try:
+        return read_first_token(spec, await ask(request))
+    except JudgeError:
+        in_json = dataclasses.replace(request, top_logprobs=0, json_schema=schema(spec), max_tokens=spec.max_tokens + 48)
+        return read_json(spec, await ask(in_json))
+
+
+def schema(spec: JudgeSpec) -> dict[str, Any]:
+    """The JSON schema of a reply: one integer of the scale."""
+    score = {"type": "integer", "enum": spec.scale.labels}
+    return {"type": "object", "properties": {"score": score}, "required": ["score"], "additionalProperties": False}
+
+
+def read_first_token(spec: JudgeSpec, reply: Completion) -> Score:
+    """The expected score over the first token's labels, or the integer that the reply is. Raises JudgeError."""
+    if reply.first_logprobs is None:
+        return read_integer(spec, reply)
+    weights = label_weights(spec, reply.first_logprobs)
+    mass = sum(weights.values())
+    if mass < max(spec.min_label_mass, 1e-9):
+        raise JudgeError(f"only {mass:.2f} of the probability lies on {spec.scale.low}..{spec.scale.high}: {_seen(reply)}")
+    expected = sum(label * weight for label, weight in weights.items()) / mass
+    return Score(value=expected, method="logprobs", mass=min(1.0, mass))
+
+
+def label_weights(spec: JudgeSpec, logprobs: Mapping[str, float]) -> dict[int, float]:
+    """Probability of each label over its spellings (with and without space); labels not listed are left out."""
+    weights: dict[int, float] = {}
+    for token, logprob in logprobs.items():
+        digit = token.strip(" \u2581\u0120")
+        if len(digit) == 1 and digit in "0123456789" and int(digit) in spec.scale.labels and math.isfinite(logprob):
+            weights[int(digit)] = weights.get(int(digit), 0.0) + math.exp(min(0.0, logprob))
+    return weights
+
+
+_INTEGER = re.compile(r"\s*(?:score\s*[:=]\s*)?\**(\d{1,3})\**(?:\s*/\s*(\d{1,3}))?\s*\.?\s*", re.IGNORECASE)
+
+
+def read_integer(spec: JudgeSpec, reply: Completion) -> Score:
+    """The score of a reply that is nothing but an integer of the scale: "4", "Score: 4", "4/5". Raises JudgeError."""
+    match = _INTEGER.fullmatch(reply.content)
+    if match is None or (match[2] and int(match[2]) != spec.scale.high):
+        raise JudgeError(f"neither log-probabilities nor a bare integer: {_seen(reply)}")
+    return Score(value=_on_scale(spec, int(match[1]), reply), method="integer")
+
+
+def read_json(spec: JudgeSpec, reply: Completion) -> Score:
+    """The score of a reply that is the JSON object asked for, or a bare integer. Raises JudgeError."""
+    text = reply.content.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return read_integer(spec, reply)
+    if isinstance(value, dict):
+        value = value.get("score")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise JudgeError(f"no integer under 'score': {_seen(reply)}")
+    return Score(value=_on_scale(spec, value, reply), method="json")
+
+
+def _on_scale(spec: JudgeSpec, value: int, reply: Completion) -> float:
+    if value not in spec.scale.labels:
+        raise JudgeError(f"{value} is not on the scale {spec.scale.low}..{spec.scale.high}: {_seen(reply)}")
+    return float(value)
+
+
+def _seen(reply: Completion) -> str:
+    text = " ".join(reply.content.split())
+    return repr(text[:80]) if text else f"an empty reply (finish_reason {reply.finish_reason})"

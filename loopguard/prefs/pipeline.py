@@ -1,0 +1,251 @@
+"""The local runner: every prompt through the one step, many at a time; then the tables, in order, from the ledger.
+
+    build_one      the way of one prompt: sample (5 + 1) -> detect -> judge (clean candidates only) -> pair
+    ask_missing    first pass: every prompt that is not done goes through build_one, answers land in the ledger
+    write_tables   second pass: build_one again in the order of the prompts, with nothing but the ledger
+
+The second pass asks nothing, so the outputs are a pure function of ledger and recipe: the same bytes, however often the
+first pass was killed, and in whatever order the answers came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from loopguard.errors import ContextTooLong, EngineError, EngineUnavailable, LoopguardError
+from loopguard.loops.detector import Detector
+from loopguard.prefs.asking import Asker, NotAnswered
+from loopguard.prefs.judging import Judgement, JudgeSpec, judge_one
+from loopguard.prefs.ledger import Ledger, Progress
+from loopguard.prefs.outputs import Outcome, Provenance, Tables
+from loopguard.prefs.pairing import make_pairs, merge_equal
+from loopguard.prefs.recipe import Recipe
+from loopguard.prefs.sampling import Draw, candidates_of, draws
+from loopguard.prefs.summary import Figures
+from loopguard.records import Candidate, Prompt, Skip
+
+IN_A_ROW = 20
+"""So many prompts failing one after another, with none answered between, mean that the server is gone: stop asking."""
+
+GRACE = 10.0
+"""Seconds that answers in flight may still take after a stop was asked for."""
+
+
+class Watcher(Protocol):
+    """Who looks on while a run works: a progress bar, a log, nobody."""
+
+    def asking(self, *, total: int, done: int) -> None:
+        """The first pass starts: `done` of `total` prompts need nothing any more."""
+
+    def asked(self, outcome: Outcome) -> None:
+        """One more prompt is through."""
+
+    def writing(self, *, total: int) -> None:
+        """The second pass starts."""
+
+    def wrote(self) -> None:
+        """One more prompt is in the tables."""
+
+    def note(self, text: str) -> None:
+        """A line for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What the way of one prompt needs. With askers that hold no engine it only replays the ledger."""
+
+    recipe: Recipe
+    ledger: Ledger
+    detector: Detector
+    sampler: Asker
+    judge: Asker
+    spec: JudgeSpec | None
+
+
+async def build_one(prompt: Prompt, step: Step) -> Outcome:
+    """The whole way of one prompt. A request that cannot be answered is data: the outcome is a Skip that says so.
+
+    Raises EngineUnavailable and StorageError, after which nothing can go on.
+    """
+    known = step.ledger.answers(prompt.prompt_id)
+    candidates: list[Candidate] = []
+    try:
+        for draw, answers in await _sample(prompt, step, known):
+            candidates += candidates_of(prompt, draw, answers, step.recipe.output)
+        candidates = merge_equal(examine(candidates, step.detector))
+        candidates = await _judge(prompt, candidates, step, known)
+    except EngineUnavailable:
+        raise
+    except EngineError as error:
+        return Outcome(prompt=prompt, candidates=candidates, result=_why_not(error))
+    pairs = make_pairs(prompt, candidates, step.recipe.pairing, judged=step.spec is not None)
+    return Outcome(prompt=prompt, candidates=candidates, result=pairs)
+
+
+async def _sample(prompt: Prompt, step: Step, known: dict) -> list[tuple[Draw, Sequence]]:  # type: ignore[type-arg]
+    needed = draws(prompt, step.recipe.sampling)
+    found = await asyncio.gather(
+        *(step.sampler.ask(prompt.prompt_id, draw.request, known) for draw in needed), return_exceptions=True
+    )
+    _raise_worst(found)
+    return list(zip(needed, found, strict=True))
+
+
+def examine(candidates: Sequence[Candidate], detector: Detector) -> list[Candidate]:
+    """The candidates with their verdicts."""
+    verdicts = detector.detect_batch([candidate.text for candidate in candidates])
+    return [dataclasses.replace(c, verdict=verdict) for c, verdict in zip(candidates, verdicts, strict=True)]
+
+
+async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known: dict) -> list[Candidate]:  # type: ignore[type-arg]
+    """The candidates with scores: every clean one that stands for itself, unless there is nothing to compare."""
+    clean = [c for c in candidates if c.clean]
+    if step.spec is None or not clean or len({c.text for c in candidates}) < 2:
+        return candidates
+    spec, attempts = step.spec, step.recipe.judge.attempts
+
+    async def one(candidate: Candidate) -> Judgement:
+        async def ask(request):  # type: ignore[no-untyped-def]
+            return (await step.judge.ask(prompt.prompt_id, request, known))[0]
+
+        try:
+            return await judge_one(spec, prompt, candidate, ask, attempts=attempts)
+        except EngineError as error:
+            if _is_context(error):
+                return Judgement(None, f"too long for the judge: {error}")
+            raise
+
+    found = await asyncio.gather(*(one(candidate) for candidate in clean), return_exceptions=True)
+    _raise_worst(found)
+    judgements = dict(zip((c.index for c in clean), found, strict=True))
+    return [
+        dataclasses.replace(c, score=judgements[c.index].score, judge_error=judgements[c.index].error)
+        if c.index in judgements
+        else c
+        for c in candidates
+    ]
+
+
+def _raise_worst(found: Sequence[object]) -> None:
+    """Raise the gravest of what went wrong, once all have ended, so that every answer in flight was recorded."""
+    wrong = [one for one in found if isinstance(one, BaseException)]
+    if wrong:
+        raise min(wrong, key=_gravity)
+
+
+def _gravity(error: BaseException) -> int:
+    """0: nothing can go on. 1: this request was refused or failed. 2: it was only not asked yet."""
+    if not isinstance(error, EngineError) or isinstance(error, EngineUnavailable):
+        return 0
+    return 2 if isinstance(error, NotAnswered) and error.failure is None else 1
+
+
+def _is_context(error: EngineError) -> bool:
+    if isinstance(error, NotAnswered):
+        return error.failure is not None and error.failure.kind == "context_too_long"
+    return isinstance(error, ContextTooLong)
+
+
+def _why_not(error: EngineError) -> Skip:
+    if isinstance(error, NotAnswered) and error.failure is None:
+        return Skip(status="failed", reason="not_asked", detail="")
+    if _is_context(error):
+        return Skip(status="skipped", reason="prompt_too_long", detail=str(error))
+    return Skip(status="failed", reason="not_answered", detail=str(error))
+
+
+class Stop:
+    """A wish to stop, from another thread: the first lets answers in flight arrive, the second does not."""
+
+    def __init__(self) -> None:
+        self.wished = 0
+
+    def wish(self) -> None:
+        """Once: ask nothing new. Twice: at once."""
+        self.wished += 1
+
+
+@dataclass(slots=True)
+class Asked:
+    """How the first pass ended."""
+
+    stopped: bool = False
+    error: LoopguardError | None = None
+
+
+async def ask_missing(step: Step, *, workers: int, fingerprint: str, watcher: Watcher, stop: Stop) -> Asked:
+    """Send every prompt that is not done under `fingerprint` through build_one, `workers` at a time."""
+    rows = step.ledger.rows(todo_under=fingerprint)
+    asked, in_a_row = Asked(), 0
+
+    async def work() -> None:
+        nonlocal in_a_row
+        while not stop.wished and asked.error is None and (row := next(rows, None)) is not None:
+            assert row.prompt is not None
+            try:
+                outcome = await build_one(row.prompt, step)
+                await step.ledger.record_progress(row.prompt.prompt_id, fingerprint, progress_of(outcome))
+            except LoopguardError as error:
+                asked.error = asked.error or error
+                return
+            watcher.asked(outcome)
+            failed = isinstance(outcome.result, Skip) and outcome.result.status == "failed"
+            in_a_row = in_a_row + 1 if failed else 0
+            if failed and in_a_row >= max(IN_A_ROW, workers):
+                detail = outcome.result.detail if isinstance(outcome.result, Skip) else ""
+                asked.error = asked.error or EngineUnavailable(f"{in_a_row} prompts in a row failed; the last: {detail}")
+
+    await _run_until_stopped([asyncio.create_task(work()) for _ in range(workers)], asked, stop)
+    return asked
+
+
+async def _run_until_stopped(tasks: list[asyncio.Task[None]], asked: Asked, stop: Stop) -> None:
+    """Wait for the workers; after a wish to stop or an error, for GRACE seconds more."""
+    waiting, loop = set(tasks), asyncio.get_running_loop()
+    deadline: float | None = None
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, timeout=0.1)
+        if deadline is None and (stop.wished or asked.error):
+            deadline = loop.time() + GRACE
+        if waiting and (stop.wished > 1 or (deadline is not None and loop.time() > deadline)):
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
+            waiting = set()
+    asked.stopped = bool(stop.wished)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+def progress_of(outcome: Outcome) -> Progress:
+    """The few numbers of an outcome that `status` adds up."""
+    failed = isinstance(outcome.result, Skip) and outcome.result.status == "failed"
+    greedy = [c.looping for c in outcome.candidates if c.decoding == "greedy"]
+    sampled = [c.looping for c in outcome.candidates if c.decoding == "sampled"]
+    return Progress("failed" if failed else "done", len(greedy), sum(greedy), len(sampled), sum(sampled))
+
+
+async def write_tables(step: Step, run_dir: Path, provenance: Provenance, *, watcher: Watcher) -> Figures:
+    """The three tables and their figures from the ledger alone. `step` must hold askers without engines."""
+    figures = Figures()
+    watcher.writing(total=step.ledger.count())
+    with Tables(run_dir, provenance) as tables:
+        for row in step.ledger.rows():
+            if row.prompt is None:
+                tables.add_broken(row=row.row, reason=row.reason, detail=row.detail)
+                figures.broken_rows[row.reason] += 1
+                continue
+            outcome = await build_one(row.prompt, step)
+            watcher.wrote()
+            if isinstance(outcome.result, Skip) and outcome.result.reason == "not_asked":
+                figures.missing += 1
+                continue
+            tables.add(outcome)
+            figures.add(outcome)
+    return figures

@@ -1,0 +1,102 @@
+"""A run directory to look at: frames, figures, and what is still missing. Reads; never changes anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loopguard.errors import InputError
+from loopguard.prefs.ledger import FILE_NAME, Ledger
+from loopguard.prefs.outputs import CANDIDATES, PREFERENCES, SKIPPED
+from loopguard.prefs.summary import Rate
+
+if TYPE_CHECKING:
+    import polars as pl
+
+RECIPE, SUMMARY = "recipe.toml", "summary.json"
+
+
+class Run:
+    """One run directory. The frames are polars frames, read when first asked for.
+
+    Raises InputError where the folder is no run directory or the run has not written its tables yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / FILE_NAME).is_file():
+            raise InputError(f"{self.path}: no run directory (it holds no {FILE_NAME})")
+
+    @cached_property
+    def preferences(self) -> pl.DataFrame:
+        """One row a pair: prompt, chosen, rejected as message lists, and flat metadata."""
+        return self._table(PREFERENCES)
+
+    @cached_property
+    def candidates(self) -> pl.DataFrame:
+        """One row a candidate: text, verdict, score, what became of it."""
+        return self._table(CANDIDATES)
+
+    @cached_property
+    def skipped(self) -> pl.DataFrame:
+        """One row for each prompt without a pair, and each row of the prompts file that holds none; with the reason."""
+        return self._table(SKIPPED)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The figures of summary.json."""
+        return dict(json.loads(self._file(SUMMARY).read_text(encoding="utf-8")))
+
+    def status(self) -> Status:
+        """How far the run is, from the ledger alone: also while another process works on it."""
+        with Ledger.read(self.path) as ledger:
+            sums = ledger.tally()
+            total = ledger.count()
+        return Status(
+            total=total,
+            done=sums["done"],
+            failed=sums["failed"],
+            missing=total - sums["done"] - sums["failed"],
+            answers=sums["answers"],
+            greedy=Rate(sums["greedy_looping"], sums["greedy"]),
+            sampled=Rate(sums["sampled_looping"], sums["sampled"]),
+        )
+
+    def _file(self, name: str) -> Path:
+        path = self.path / name
+        if not path.is_file():
+            raise InputError(f"{self.path}: no {name} yet; finish the run, or stop it once: it then writes what is there")
+        return path
+
+    def _table(self, name: str) -> pl.DataFrame:
+        import polars as pl
+
+        return pl.read_parquet(self._file(name))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How far a run is."""
+
+    total: int
+    """Distinct prompts."""
+    done: int
+    failed: int
+    """Prompts that a request failed for; the next run asks again."""
+    missing: int
+    """Prompts not asked yet."""
+    answers: int
+    """Engine answers in the ledger, judge replies included."""
+    greedy: Rate
+    sampled: Rate
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in a directory. Raises InputError where there is none."""
+    return Run(path)
