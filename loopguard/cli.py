@@ -1,1 +1,356 @@
-"""placeholder"""
+"""The command: thin verbs over the library. Heavy imports wait until a verb needs them.
+
+Exit codes: 0 all done; 1 something the user can mend; 3 done, but some prompts failed or are missing; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loopguard import __version__
+from loopguard.errors import InputError, LoopguardError
+
+if TYPE_CHECKING:
+    from loopguard.prefs.estimate import Estimate
+    from loopguard.prefs.recipe import Recipe
+
+EXIT_CODES = "Exit codes: 0 all done, 1 wrong input or no engine, 3 done but some prompts failed, 130 interrupted."
+
+app = typer.Typer(
+    help="Find doom loops in language-model outputs and turn them into preference data that trains them away.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    epilog="Start with: loopguard build-prefs prompts.jsonl --out runs/mine",
+)
+judges_app = typer.Typer(help="The judges that come with loopguard: what they ask, on which scale.", no_args_is_help=True)
+pipelines_app = typer.Typer(help="The recipes that come with loopguard.", no_args_is_help=True)
+app.add_typer(judges_app, name="judges")
+app.add_typer(pipelines_app, name="pipelines")
+
+IN, WHO, DRAW, JUDGE, PAIR, RUN = "Prompts", "Engine", "Sampling", "Judge", "Pairs", "Run"
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"loopguard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command("build-prefs", epilog=EXIT_CODES)
+def build_prefs(
+    prompts: Annotated[
+        str,
+        typer.Argument(
+            help="Prompts: a .jsonl, .json, .csv, .tsv or .parquet file (.gz too), or hf:user/dataset[:split].",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Run directory; runs/NAME-OF-RECIPE if not given.", rich_help_panel=RUN),
+    ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            "--pipeline",
+            "-p",
+            help="Recipe: demo, liquid, server, or a path to a .toml. Not given: the run directory's, else the default.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    prompt_column: Annotated[
+        str | None, typer.Option(help="Column of the prompts, if its name is not found.", rich_help_panel=IN)
+    ] = None,
+    reference_column: Annotated[
+        str | None, typer.Option(help="Column of right answers, for judges that take one.", rich_help_panel=IN)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many distinct prompts.", rich_help_panel=IN)] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="embedded[:PATH.gguf|:hf:repo/file], openai:BASE_URL (vLLM, llama.cpp, Ollama, ...), scripted:FILE.",
+            rich_help_panel=WHO,
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model's name at the server.", rich_help_panel=WHO)] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests in flight at one time.", rich_help_panel=WHO)] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the key. [default: OPENAI_API_KEY]", rich_help_panel=WHO)
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Candidates at a temperature.", rich_help_panel=DRAW)] = None,
+    temperature: Annotated[
+        str | None, typer.Option(help="One temperature, or several with commas: 0.6,1.0", rich_help_panel=DRAW)
+    ] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus of the samples.", rich_help_panel=DRAW)] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens in one candidate.", rich_help_panel=DRAW)] = None,
+    greedy: Annotated[
+        bool | None, typer.Option("--greedy/--no-greedy", help="One more candidate at temperature 0.", rich_help_panel=DRAW)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="All candidates' seeds derive from it.", rich_help_panel=DRAW)] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="helpfulness, reasoning, conciseness, a path to a .toml, or none (pairs from loops only).",
+            rich_help_panel=JUDGE,
+        ),
+    ] = None,
+    judge_engine: Annotated[
+        str | None, typer.Option(help="As --engine; the sampling engine if not given.", rich_help_panel=JUDGE)
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="Judge's model at its server.", rich_help_panel=JUDGE)] = None,
+    judge_api_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable with the judge's key.", rich_help_panel=JUDGE)
+    ] = None,
+    min_margin: Annotated[
+        float | None, typer.Option(help="Least score difference of a pair without loops.", rich_help_panel=PAIR)
+    ] = None,
+    max_pairs: Annotated[int | None, typer.Option(help="Most pairs from one prompt.", rich_help_panel=PAIR)] = None,
+    trim_loops: Annotated[
+        int | None, typer.Option(help="Cut rejected loops after so many copies; 0 keeps them whole.", rich_help_panel=PAIR)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe: --set engine.timeout=60", rich_help_panel=RUN),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many requests and tokens it would take; ask nothing.", rich_help_panel=RUN)
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask nothing: build from the answers that are there.", rich_help_panel=RUN)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=RUN)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=RUN)] = False,
+) -> None:
+    """Sample 5 + 1 candidates a prompt, find the loops, judge the rest, write chosen/rejected pairs.
+
+    Run the same command again after a crash, or with another judge or other pairing rules: only what is missing is asked.
+
+        loopguard build-prefs prompts.jsonl --out runs/mine
+
+        loopguard build-prefs gsm8k.jsonl --prompt-column question --limit 50 --engine openai:http://localhost:8000/v1
+    """
+    changes = {
+        "engine.engine": engine,
+        "engine.model": model if model is not None else ("" if engine is not None else None),
+        "engine.concurrency": concurrency,
+        "engine.api_key_env": api_key_env,
+        "sampling.samples": samples,
+        "sampling.temperature": _temperatures(temperature),
+        "sampling.top_p": top_p,
+        "sampling.max_tokens": max_tokens,
+        "sampling.greedy": greedy,
+        "sampling.seed": seed,
+        "judge.spec": judge,
+        "judge.engine": judge_engine,
+        "judge.model": judge_model,
+        "judge.api_key_env": judge_api_key_env,
+        "pairing.min_margin": min_margin,
+        "pairing.max_pairs_per_prompt": max_pairs,
+        "pairing.trim_loops": trim_loops,
+        **_settings(settings or []),
+    }
+    from loopguard.prefs.build import recipe_for, run_directory
+
+    run_dir = run_directory(pipeline, out)
+    recipe = recipe_for(run_dir, pipeline).override({k: v for k, v in changes.items() if v is not None}, where="options")
+    columns: dict[str, Any] = {"prompt_column": prompt_column, "reference_column": reference_column, "limit": limit}
+    if dry_run:
+        _dry_run(prompts, recipe, run_dir, columns, as_json=as_json)
+        return
+    _build(prompts, recipe, run_dir, columns, offline=offline, quiet=quiet, as_json=as_json)
+
+
+def _build(
+    prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, offline: bool, quiet: bool, as_json: bool
+) -> None:
+    from loopguard.prefs.build import build_prefs as build
+    from loopguard.terminal import TerminalWatcher, out, print_sample_pair, print_summary
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice to leave is handled like Ctrl-C
+    watcher = TerminalWatcher(quiet=quiet)
+    try:
+        run = build(prompts, recipe, out=run_dir, offline=offline, watcher=watcher, **columns)
+    finally:
+        watcher.close()
+    summary = run.summary
+    if as_json:
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+    elif not quiet:
+        print_summary(run, out())
+        print_sample_pair(run, out())
+        _say_where(run_dir, summary)
+    stopped, counts = summary["stopped"], summary["prompts"]
+    if stopped and stopped != "interrupted":
+        _complain(stopped)
+    if stopped or counts["failed"] or counts["missing"]:
+        _tell(f"to go on: {_same_command()}")
+    if stopped == "interrupted":
+        raise typer.Exit(130)
+    if counts["failed"] or counts["missing"]:
+        raise typer.Exit(3)
+
+
+def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
+    from loopguard.terminal import out
+
+    out().print(f"\nFiles: {run_dir}/preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json")
+    if summary["pairs"]["total"]:
+        out().print(f"Next:  python -c \"from datasets import load_dataset as l; print(l('parquet', data_files='{run_dir}/preferences.parquet'))\"")
+
+
+def _dry_run(prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, as_json: bool) -> None:
+    from loopguard.dataset import read_prompts
+    from loopguard.prefs.build import make_detector
+    from loopguard.prefs.estimate import estimate
+    from loopguard.prefs.judging import load_judge
+
+    make_detector(recipe)
+    if recipe.judge.spec != "none":
+        load_judge(recipe.judge.spec)
+    found = estimate(read_prompts(prompts, **columns), recipe, run_dir)
+    print(json.dumps(asdict(found), indent=2) if as_json else _in_words(found, recipe))
+
+
+def _in_words(found: Estimate, recipe: Recipe) -> str:
+    return "\n".join(
+        [
+            f"{found.prompts:,} distinct prompts, {found.already_done:,} of them answered already;"
+            f" {found.broken_rows:,} rows hold none that can be asked",
+            f"sampling  {found.sampling_requests:,} requests for {found.candidates:,} candidates ({recipe.engine.engine}):"
+            f" about {found.sampling_prompt_tokens:,} prompt tokens,"
+            f" at most {found.sampling_completion_tokens:,} sampled tokens",
+            f"judging   at most {found.judge_requests:,} requests where every reply can be read"
+            f" ({recipe.judge.spec}): at most about {found.judge_prompt_tokens:,} prompt tokens",
+            "Nothing was asked. Prompt tokens are guessed at 4 bytes each; looping and equal candidates need no judge.",
+        ]
+    )
+
+
+def _temperatures(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--temperature {text!r}: one number, or several with commas, such as 0.6,1.0") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """`--set engine.timeout=60`: values are read as TOML, what is no TOML is a string."""
+    import tomllib
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair!r}: KEY=VALUE is wanted, such as engine.timeout=60")
+        try:
+            found[key.strip()] = tomllib.loads(f"v = {value}")["v"]
+        except tomllib.TOMLDecodeError:
+            found[key.strip()] = value
+    return found
+
+
+@app.command("status")
+def status(
+    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """How far a run is: done, missing, failed, and the loop rate so far. Also while it works."""
+    from loopguard.prefs.run import Run
+    from loopguard.terminal import out, print_status
+
+    found = Run(run)
+    if as_json:
+        print(json.dumps(asdict(found.status()), indent=2))
+    else:
+        print_status(found, found.status(), out())
+
+
+def _list(kind: str) -> None:
+    import tomllib
+
+    from loopguard.house import names, shipped
+
+    for name in names(kind):
+        print(f"{name:14}{tomllib.loads((shipped(kind) / f'{name}.toml').read_text()).get('description', '')}")
+
+
+def _show(kind: str, name: str) -> None:
+    from loopguard.house import find
+
+    print(find(kind, name).read_text(encoding="utf-8"), end="")
+
+
+@judges_app.command("list")
+def judges_list() -> None:
+    """One line for each judge."""
+    _list("judges")
+
+
+@judges_app.command("show")
+def judges_show(name: Annotated[str, typer.Argument(help="A judge's name, or a path.")]) -> None:
+    """The whole of one judge: copy it to a file, change it, pass the path as --judge."""
+    _show("judges", name)
+
+
+@pipelines_app.command("list")
+def pipelines_list() -> None:
+    """One line for each recipe."""
+    _list("pipelines")
+
+
+@pipelines_app.command("show")
+def pipelines_show(name: Annotated[str, typer.Argument(help="A recipe's name, or a path.")]) -> None:
+    """The whole of one recipe: copy it to a file, change it, pass the path as --pipeline."""
+    _show("pipelines", name)
+
+
+def _same_command() -> str:
+    return shlex.join(["loopguard", *sys.argv[1:]])
+
+
+def _tell(text: str) -> None:
+    from loopguard.terminal import visible
+
+    print(visible(text), file=sys.stderr)
+
+
+def _complain(text: str) -> None:
+    _tell(f"loopguard: {' '.join(text.split())}")
+
+
+def main() -> None:
+    """The entry point: errors on purpose become one line, everything else is a bug and shows itself."""
+    try:
+        app()
+    except SystemExit as leave:
+        sys.exit(1 if leave.code == 2 else leave.code)  # a wrong option is wrong input like any other
+    except LoopguardError as error:
+        _complain(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:  # `loopguard ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -19,7 +19,7 @@ from typing import Any
 
 from loopguard.errors import InputError
 from loopguard.hubrows import hub_source
-from loopguard.messages import BadRow, Reason, Unusable, check_characters, is_null, read_cell, shown
+from loopguard.messages import BadRow, Reason, Unusable, check_characters, is_null, printable, read_cell, shown
 from loopguard.records import Prompt
 from loopguard.sources import Source, open_source
 
@@ -111,13 +111,15 @@ class PromptReader:
             if not values:
                 raise InputError(f"{self.name} is empty: it holds no rows")
             columns = tuple(dict.fromkeys(key for value in values if isinstance(value, Mapping) for key in value))
-            if not columns:
-                return  # strings, message lists, or nothing but bad rows
-        self._find_columns(columns, bare=any(isinstance(value, str | list | tuple | Prompt) for value in values))
+        bare = any(isinstance(value, str | list | tuple | Prompt) for value in values)
+        if columns:
+            self._find_columns(columns, bare=bare)
+        elif bare and (named := self.column or self._reference):
+            raise InputError(f"{self.name} holds bare prompts, without columns: there is no column {named}")
 
     def _find_columns(self, columns: tuple[str, ...], *, bare: bool) -> None:
         """Settle the prompts' column; `bare` says that some rows are prompts themselves, without columns."""
-        seen = ", ".join(map(str, columns[:20])) + (", ..." if len(columns) > 20 else "")
+        seen = ", ".join(printable(str(name)) for name in columns[:20]) + (", ..." if len(columns) > 20 else "")
         if self.column is None:
             self.column = next((name for name in PROMPT_COLUMNS if name in columns), None)
         if self.column is None and not bare:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -143,9 +144,10 @@ class _Pending:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.temporary = self.path.parent / f".loopguard-{secrets.token_hex(8)}.tmp"
-        if self.path.is_dir():
-            raise storage_error(self.path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
         try:
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISDIR(os.stat(self.path).st_mode):
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self.file: IO[bytes] = open(self.temporary, "xb")  # noqa: SIM115
         except OSError as error:
             raise storage_error(self.path, error) from error
@@ -281,14 +283,18 @@ class TableWriter(_RowWriter):
         self._rows_per_group = rows_per_group
         self._held: list[Mapping[str, Any]] = []
         self._characters = 0
-        self._parquet = self._guard(lambda: pq.ParquetWriter(self._file().file, schema, compression="zstd"))
+        try:
+            self._parquet = self._guard(lambda: pq.ParquetWriter(self._file().file, schema, compression="zstd"))
+        except BaseException:
+            super().discard()
+            raise
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row. Lone surrogates become U+FFFD."""
         self._file()
         if unknown := row.keys() - self._names:
             raise ValueError(f"{self.path}: the schema has no column {', '.join(sorted(unknown))}")
-        self._held.append(row)
+        self._held.append(dict(row))
         self._characters += _characters(row)
         self.rows += 1
         if len(self._held) >= self._rows_per_group or self._characters >= _GROUP_CHARACTERS:

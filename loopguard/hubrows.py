@@ -83,7 +83,7 @@ def _load(name: str, wanted: _HubName) -> Mapping[str, Any]:
         elif isinstance(error, ConnectionError):
             advice = f" at {datasets.config.HF_ENDPOINT}; look at the network and HF_ENDPOINT"
         else:
-            advice = f"; names are written {_FORM}"
+            advice = f"; names are written {_FORM}" if "onfig" in said else ""
         raise InputError(f"{name} cannot be read: {said}{advice}") from error
     return splits
 

@@ -23,13 +23,14 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 def line_rows(file: IO[bytes]) -> Iterator[Row]:
     """Rows of a JSONL file under their line numbers. Blank lines are passed over; a BOM and CRLF do no harm."""
+    decode = json.JSONDecoder().decode
     for number, line in enumerate(file, start=1):
         if line.startswith(_BOM):
             line = line[len(_BOM) :]
         if line.isspace() or not line:
             continue
         try:
-            value = json.loads(line.decode("utf-8"))
+            value = decode(line.decode("utf-8"))
         except UnicodeDecodeError as error:
             yield number, BadRow(number, "invalid_utf8", f"byte {error.start + 1} is 0x{line[error.start]:02x}")
         except (ValueError, RecursionError) as error:
@@ -41,8 +42,10 @@ def line_rows(file: IO[bytes]) -> Iterator[Row]:
                 yield number, BadRow(number, "not_an_object", f"{type(value).__name__} {shown(value)}")
 
 
-def is_lines(head: bytes) -> bool:
-    """Whether the first bytes of a file look like JSON lines rather than one document (some name JSONL .json)."""
+def is_lines(head: bytes, *, by_name: bool) -> bool:
+    """Whether a file holds JSON lines rather than one document, by its first bytes; its name may say otherwise."""
+    if by_name and not head.removeprefix(_BOM).lstrip().startswith(b"["):
+        return True
     lines = [line for line in head.removeprefix(_BOM).split(b"\n") if not line.isspace() and line][:2]
     return len(lines) == 2 and lines[1].lstrip().startswith(b"{") and any(map(_is_object, lines))
 
@@ -56,25 +59,33 @@ def document_rows(file: IO[bytes], name: str, row_keys: Collection[str]) -> Iter
     Raises:
         InputError: it is not JSON before the first row.
     """
-    text = _JsonText(io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=""))
-    row = 0
-    try:
-        if text.peek() == "{":
-            only = _enter_object(text, row_keys)
-            if only is not None:
-                yield 1, only
-                return
-        elif text.peek() != "[":
-            if text.peek():
-                raise InputError(f"{name} holds JSON that is neither a list nor an object: {shown(text.peek())}...")
-            return
-        for row, value in enumerate(_items(text), start=1):
-            yield row, value if isinstance(value, BadRow) is False else BadRow(row, value.reason, value.detail)
-    except (ValueError, RecursionError) as error:
-        if row == 0:
-            raise InputError(f"{name} is not JSON: {_said(error)} (character {text.position + 1})") from None
-        detail = f"{_said(error)} (character {text.position + 1}); nothing after this can be read"
-        yield row + 1, BadRow(row + 1, "broken_json", detail)
+    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as decoded:
+        text = _JsonText(decoded)
+        row = 0
+        try:
+            for row, value in enumerate(_document(text, row_keys), start=1):
+                yield row, BadRow(row, value.reason, value.detail) if isinstance(value, BadRow) else value
+        except (ValueError, RecursionError) as error:
+            said = f"{_said(error)} (character {text.position + 1})"
+            if row == 0:
+                raise InputError(f"{name} is not JSON: {said}") from None
+            yield row + 1, BadRow(row + 1, "broken_json", f"{said}; nothing after this can be read")
+
+
+def _document(text: _JsonText, row_keys: Collection[str]) -> Iterator[Any]:
+    """The rows of a document. Raises ValueError where it is not JSON, or holds more than is read."""
+    first = text.peek()
+    if not first:
+        return
+    only = _enter_object(text, row_keys) if first == "{" else None
+    if only is not None:
+        yield only
+    else:
+        yield from _items(text)
+    if first == "{":
+        _leave_object(text)
+    if text.peek():
+        raise ValueError(f"more after the end of the document: {shown(text.peek())}")
 
 
 class _JsonText:
@@ -147,6 +158,18 @@ def _enter_object(text: _JsonText, row_keys: Collection[str]) -> dict[str, Any] 
             return None
         found[key] = text.value()[0]
     return found
+
+
+def _leave_object(text: _JsonText) -> None:
+    """Step over what follows the rows in their object. Raises ValueError at another list of objects."""
+    while text.peek() == ",":
+        text.take(",")
+        key = str(text.value()[0])
+        text.take(":")
+        value = text.value()[0]
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            raise ValueError(f"only the first list is read, not {shown(key)}")
+    text.take("}")
 
 
 def _items(text: _JsonText) -> Iterator[Any]:

@@ -22,6 +22,7 @@ __all__ = [
     "Unusable",
     "check_characters",
     "is_null",
+    "printable",
     "read_cell",
     "shown",
 ]
@@ -98,6 +99,11 @@ class Conversation(NamedTuple):
 def shown(value: object) -> str:
     """A value in at most about 80 printable characters: what was seen, for a message or a report."""
     return _shortener.repr(value)
+
+
+def printable(text: str) -> str:
+    """The text on one line, with escapes if it holds anything that a terminal could take for more than text."""
+    return text if text.isprintable() else repr(text)
 
 
 def read_cell(cell: object, *, parse_text: bool = False) -> Conversation:

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from loopguard.errors import InputError
 from loopguard.jsonrows import Row, document_rows, is_lines, line_rows
-from loopguard.messages import BadRow, shown
+from loopguard.messages import BadRow, printable, shown
 
 __all__ = ["Source", "batch_rows", "open_dataset", "open_source"]
 
@@ -65,7 +65,7 @@ def open_source(source: object, *, row_keys: Collection[str] = ()) -> Source:
 def _open_file(path: Path, row_keys: Collection[str]) -> Source:
     suffix = path.name.lower().removesuffix(".gz")
     kind = next((s for s in (*_TEXT_SUFFIXES, ".parquet") if suffix.endswith(s)), None)
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file it has an answer for every name
         raise InputError(_no_file(path))
     if kind is None or (kind == ".parquet" and path.name.lower().endswith(".gz")):
         raise InputError(f"{path}: unknown format {path.suffix or '(no suffix)'}; read are {_READ}")
@@ -79,7 +79,7 @@ def _open_file(path: Path, row_keys: Collection[str]) -> Source:
         raise InputError(f"{path} is UTF-16: save it as UTF-8")
     if kind in (".csv", ".tsv"):
         return _open_csv(path, "," if kind == ".csv" else "\t")
-    lines = kind != ".json" or is_lines(head)
+    lines = is_lines(head, by_name=kind != ".json")
 
     def rows(_: Sequence[str] | None) -> Iterator[Row]:
         with _text_file(path) as file:
@@ -90,15 +90,18 @@ def _open_file(path: Path, row_keys: Collection[str]) -> Source:
 
 def _no_file(path: Path) -> str:
     """What to say where no file is: the folder's files, or the name that was perhaps meant."""
-    if path.is_dir():
-        files = sorted(p.name for p in path.iterdir() if p.suffix in (*_TEXT_SUFFIXES, ".parquet"))
-        return f"{path} is a folder; give one of its files" + (f": {', '.join(files[:5])}" if files else "")
+    said = printable(str(path))
+    if os.path.isdir(path):
+        files = sorted(name for name in os.listdir(path) if name.endswith((*_TEXT_SUFFIXES, ".parquet")))
+        return f"{said} is a folder; give one of its files" + (f": {', '.join(files[:5])}" if files else "")
     try:
         names = os.listdir(path.parent)
-    except OSError:
-        return f"no such file: {path} (its folder does not exist)"
+    except PermissionError:
+        return f"no such file, or no right to read it: {said}"
+    except (OSError, ValueError):
+        return f"no such file: {said} (its folder does not exist)"
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
-    return f"no such file: {path}" + (f"; did you mean {path.parent / near[0]}?" if near else "")
+    return f"no such file: {said}" + (f"; did you mean {path.parent / near[0]}?" if near else "")
 
 
 @contextmanager
@@ -118,8 +121,10 @@ def _open_csv(path: Path, delimiter: str) -> Source:
 
     @contextmanager
     def cells() -> Iterator[Iterator[list[str]]]:
-        with _text_file(path) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        with (
+            _text_file(path) as file,
+            io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
+        ):
             yield csv.reader(text, delimiter=delimiter, strict=True)
 
     with cells() as reader:
@@ -243,7 +248,7 @@ def open_dataset(dataset: Any, name: str = "the dataset") -> Source:
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], Source]]] = {
-    "polars": ("columns", _open_polars),
+    "polars": ("lazy", _open_polars),
     "pandas": ("columns", _open_pandas),
     "pyarrow": ("column_names", _open_arrow),
     "datasets": ("column_names", open_dataset),
@@ -266,4 +271,4 @@ def _open_iterable(source: object) -> Source:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return printable((str(error).strip() or type(error).__name__).splitlines()[0])

@@ -1,8 +1,8 @@
 """What the fake server says when nothing goes wrong.
 
-The text of choice k is a pure function of the messages, the temperature and seed + k; a word is a token. About one prompt
-in three loops when greedy, one sampled choice in six. A request with top_logprobs, a json_schema or at most 16 tokens is
-taken for a judge's: its score depends on its text only, random nonces of 16 hex digits left out.
+The text of choice k is a pure function of the messages, the temperature and seed + k; a word is a token. About one
+prompt in three loops when greedy, one sampled choice in six. A request with top_logprobs, a json_schema or at most 16
+tokens is taken for a judge's: its score depends on its text only, random nonces of 16 hex digits left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from typing import Any
 
 Json = dict[str, Any]
 
-WORDS = ["the", "a", "one", "model", "river", "stone", "light", "number", "answer", "because", "however", "then", "step", "first", "second", "next", "value", "sum", "water", "people", "city", "small", "large", "find", "show", "think", "under", "over", "with", "without", "time", "word", "house", "garden", "music", "train", "year", "long", "short", "bright"]
+VOCABULARY = """
+the a one model river stone light number answer because however then step first second next value sum water people
+city small large find show think under over with without time word house garden music train year long short bright
+"""
+WORDS = VOCABULARY.split()
 NONCE = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
 
 
@@ -59,10 +63,8 @@ def speak(messages: list[Json], seed: int, temperature: float, most: int) -> tup
 
 
 def judge(body: Json) -> Json:
-    """A choice that scores: the likeliest label, as text or in the schema, with logprobs over all labels when wanted."""
-    said = json.dumps(
-        [re.sub(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])", "", str(m["content"])) for m in body["messages"]]
-    )
+    """A choice that scores: the likeliest label, as text or in the schema, with logprobs when wanted."""
+    said = NONCE.sub("", json.dumps([message["content"] for message in body["messages"]]))
     scale = re.search(r"\b([01]) *(?:to|-|–|and) *(10|[1-9])\b", said)
     low, high = (int(scale[1]), int(scale[2])) if scale else (1, 5)
     chance = _random(said)

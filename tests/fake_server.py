@@ -251,8 +251,9 @@ async def misbehave(fault: Fault, request: web.Request, body: Json, how: Behavio
     elif kind == "surrogate":
         good["choices"][0]["message"]["content"] = "lone \ud800 pair \ud83d\ude00"
     else:
-        for choice in good["choices"][0 if kind == "null" else 1 :]:
-            choice["message"] = {"role": "assistant", "content": None}
+        for choice in good["choices"]:
+            if kind == "null" or choice["index"] > 0:
+                choice["message"] = {"role": "assistant", "content": None}
     return web.json_response(good)
 
 

@@ -56,12 +56,7 @@ class HubServer:
     requests: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        hub = self
-
-        class Handler(_Handler):
-            server_hub = hub
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -86,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
     """GET and HEAD of the API and of files, POST of paths-info."""
 
     protocol_version = "HTTP/1.1"
-    server_hub: HubServer
+    hub: HubServer
 
     def do_GET(self) -> None:
         self._answer(b"")
@@ -103,11 +98,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         split = urlsplit(self.path)
         path = unquote(split.path)
-        self.server_hub.requests.append(f"{self.command} {self.path}")
+        self.hub.requests.append(f"{self.command} {self.path}")
         api = re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?", path)
         resolve = re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.*)", path)
         match = api or resolve
-        repo = self.server_hub.repos.get(match[1]) if match else None
+        repo = self.hub.repos.get(match[1]) if match else None
         authorised = repo is not None and self.headers.get("Authorization") == f"Bearer {repo.token}"
         if match is None or repo is None or (repo.private and not authorised):
             self._error(404 if self.headers.get("Authorization") else 401, "RepoNotFound", "Repository not found")

@@ -117,12 +117,12 @@ def code_corrected(d: Draw) -> str:
     fixed = list(lines)
     fixed[d.rng.randrange(3, len(fixed))] += "  # fixed"
     return (
-        f"Original:\n\n```python\n"
+        "Original:\n\n```python\n"
         + "\n".join(lines)
         + f"\n```\n\n{d.prose.sentences(2)}\n\nFixed:\n\n```python\n"
         + "\n".join(fixed)
         + "\n```"
-    )  # noqa: F541
+    )
 
 
 def html_two_versions(d: Draw) -> str:

@@ -216,7 +216,7 @@ def access_log(d: Draw) -> str:
 def service_log(d: Draw) -> str:
     r, second, lines = d.rng, d.rng.randint(0, 40000), []
     said = [
-        f"worker {{}} finished job {{}} in {{}} ms",
+        "worker {} finished job {} in {} ms",
         "connection from 10.0.0.{} closed",
         "retrying request {} (attempt {} of 5)",
         "cache miss for key {}:{}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+from itertools import pairwise
 
 from benchmarks.detector.draw import Draw
 from benchmarks.detector.human_data import Maker
@@ -43,7 +44,7 @@ def song_vocables(d: Draw) -> str:
 def counting_song(d: Draw) -> str:
     things = f"{Prose(d.rng).word('adj')} {Prose(d.rng).word('noun')}s"
     verses = [f"{a.title()} {things} sitting on the wall,\n{a.title()} {things} sitting on the wall,\nAnd if one {things[:-1]} should fall one day,\nThere'd be {b} {things} sitting on the wall."
-              for a, b in zip(_NUMBER_WORDS, _NUMBER_WORDS[1:], strict=False)]  # fmt: skip
+              for a, b in pairwise(_NUMBER_WORDS)]  # fmt: skip
     return "\n\n".join(verses[d.rng.randint(0, 5) :])
 
 

@@ -16,15 +16,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loopguard.engines import Completion, EngineOptions, Request
 from loopguard.errors import EngineError, InputError
 
-MATCHES = ("prompt", "contains")
-RULE_KEYS = (*MATCHES, "samples", "greedy")
+RULE_KEYS = ("prompt", "contains", "samples", "greedy")
+_RULE_KEYS = frozenset(RULE_KEYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,20 +45,18 @@ class Answer:
     latency: float = 0.0
     """Seconds until the answer comes."""
 
-    def completion(self, request: Request) -> Completion:
+    def completion(self, request: Request, prompt_tokens: int) -> Completion:
         """This answer as an engine gives it. Raises EngineError for a scripted error."""
         if self.error:
             raise EngineError(self.error)
-        prompt_tokens, completion_tokens = self.prompt_tokens, self.completion_tokens
-        if prompt_tokens is None:
-            prompt_tokens = sum(len(message["content"]) for message in request.messages) // 4 + 1
+        completion_tokens = self.completion_tokens
         if completion_tokens is None:
             completion_tokens = (len(self.content) + len(self.reasoning)) // 4 + 1
         return Completion(
             content=self.content,
             reasoning=self.reasoning,
             finish_reason=self.finish_reason,
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=prompt_tokens if self.prompt_tokens is None else self.prompt_tokens,
             completion_tokens=completion_tokens,
             first_logprobs=self.logprobs if request.top_logprobs else None,
         )
@@ -66,12 +64,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The answers to one prompt."""
+    """The answers to one prompt. A bare string stays one: a hundred thousand rules load in a second."""
 
-    samples: tuple[Answer, ...]
-    greedy: Answer
+    samples: Sequence[str | Answer]
+    greedy: str | Answer
 
-    def answer(self, request: Request, choice: int) -> Answer:
+    def answer(self, request: Request, choice: int) -> str | Answer:
         """What stands for choice `choice` of the request."""
         if request.temperature == 0:
             return self.greedy
@@ -121,15 +119,19 @@ class ScriptedEngine:
         """The scripted answers for choices 0 to n - 1. Raises EngineError when no rule fits, or the script says so."""
         rule = self._rule(request.messages)
         answers = [rule.answer(request, choice) for choice in range(request.n)]
-        latency = max(answer.latency for answer in answers)
-        if latency:
+        if latency := max(0.0 if isinstance(answer, str) else answer.latency for answer in answers):
             async with self._gate:
                 await asyncio.sleep(latency)
+        prompt_tokens = sum(len(message["content"]) for message in request.messages) // 4 + 1
         done: list[Completion] = []
         for answer in answers:
-            if answer.error and done:
+            if isinstance(answer, str):
+                tokens = len(answer) // 4 + 1
+                done.append(Completion(content=answer, prompt_tokens=prompt_tokens, completion_tokens=tokens))
+            elif answer.error and done:
                 break
-            done.append(answer.completion(request))
+            else:
+                done.append(answer.completion(request, prompt_tokens))
         return done
 
     def _rule(self, messages: Sequence[Mapping[str, str]]) -> Rule:
@@ -149,38 +151,49 @@ def _read_rules(path: Path) -> Iterator[tuple[str, str, Rule]]:
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _read_rule(line, f"{path}, line {number}")
+                if not line.isspace():
+                    try:
+                        yield _read_rule(line)
+                    except ValueError as error:
+                        raise InputError(f"{path}, line {number}{error}") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+        raise InputError(f"{path} is not UTF-8: {error.reason}") from None
 
 
-def _read_rule(line: str, where: str) -> tuple[str, str, Rule]:
+def _read_rule(line: str) -> tuple[str, str, Rule]:
+    """One rule. Raises ValueError with what follows "line 7" in the message."""
     try:
         given = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: no JSON: {error}") from None
+        raise ValueError(f": no JSON: {error}") from None
     if not isinstance(given, dict):
-        raise InputError(f"{where}: a rule is an object with {', '.join(RULE_KEYS)}; got {_short(given)}")
-    if unknown := sorted(set(given) - set(RULE_KEYS)):
-        raise InputError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(RULE_KEYS)}")
-    matches = [name for name in MATCHES if name in given]
-    if len(matches) > 1:
-        raise InputError(f"{where}: a rule has 'prompt' or 'contains' or neither, not both")
-    match = matches[0] if matches else ""
-    text = given[match] if match else ""
-    if not isinstance(text, str):
-        raise InputError(f"{where}: {match!r} must be a string; got {_short(text)}")
+        raise ValueError(f": a rule is an object with {', '.join(RULE_KEYS)}; got {_short(given)}")
+    match, text = _read_match(given)
     samples = given.get("samples", [])
     if not isinstance(samples, list):
-        raise InputError(f"{where}: 'samples' must be a list of answers; got {_short(samples)}")
+        raise ValueError(f": 'samples' must be a list of answers; got {_short(samples)}")
     if not samples and "greedy" not in given:
-        raise InputError(f"{where}: a rule needs 'samples' (a list of at least one answer) or 'greedy'")
-    answers = tuple(_read_answer(sample, f"{where}, sample {k}") for k, sample in enumerate(samples, start=1))
-    greedy = _read_answer(given["greedy"], f"{where}, greedy") if "greedy" in given else answers[0]
-    return match, text, Rule(answers or (greedy,), greedy)
+        raise ValueError(": a rule needs 'samples' (a list of at least one answer) or 'greedy'")
+    for k, sample in enumerate(samples):
+        if type(sample) is not str:
+            samples[k] = _read_answer(sample, f", sample {k + 1}")
+    greedy = _read_answer(given["greedy"], ", greedy") if "greedy" in given else samples[0]
+    return match, text, Rule(samples or (greedy,), greedy)
+
+
+def _read_match(given: Mapping[str, Any]) -> tuple[str, str]:
+    """(`prompt`, `contains` or "", its text)."""
+    if unknown := given.keys() - _RULE_KEYS:
+        raise ValueError(f": unknown key {min(unknown)!r}; allowed: {', '.join(RULE_KEYS)}")
+    if "prompt" in given and "contains" in given:
+        raise ValueError(": a rule has 'prompt' or 'contains' or neither, not both")
+    match = "prompt" if "prompt" in given else "contains" if "contains" in given else ""
+    text = given[match] if match else ""
+    if not isinstance(text, str):
+        raise ValueError(f": {match!r} must be a string; got {_short(text)}")
+    return match, text
 
 
 _NUMBER = (int, float)
@@ -194,22 +207,21 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "error": (str,),
     "latency": _NUMBER,
 }
-assert set(_TYPES) == {field.name for field in fields(Answer)}
 
 
-def _read_answer(given: Any, where: str) -> Answer:
+def _read_answer(given: Any, where: str) -> str | Answer:
     if isinstance(given, str):
-        return Answer(content=given)
+        return given
     if not isinstance(given, dict):
-        raise InputError(f"{where}: an answer is a string or an object with {', '.join(_TYPES)}; got {_short(given)}")
+        raise ValueError(f"{where}: an answer is a string or an object with {', '.join(_TYPES)}; got {_short(given)}")
     for name, value in given.items():
         if name not in _TYPES:
-            raise InputError(f"{where}: unknown key {name!r}; allowed: {', '.join(_TYPES)}")
+            raise ValueError(f"{where}: unknown key {name!r}; allowed: {', '.join(_TYPES)}")
         if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
             wanted = " or ".join(kind.__name__ for kind in _TYPES[name])
-            raise InputError(f"{where}: {name!r} must be {wanted}; got {_short(value)}")
+            raise ValueError(f"{where}: {name!r} must be {wanted}; got {_short(value)}")
     if bad := [text for text, value in given.get("logprobs", {}).items() if type(value) not in _NUMBER]:
-        raise InputError(f"{where}: the logprob of {bad[0]!r} must be a number")
+        raise ValueError(f"{where}: the logprob of {bad[0]!r} must be a number")
     return Answer(**given)
 
 

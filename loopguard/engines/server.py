@@ -3,8 +3,8 @@
     engine = open_engine("openai:http://localhost:8000/v1", EngineOptions(model="my-model"))
 
 Who retries what: the openai client 408, 409, 429, 5xx, timeouts and cut connections, with its back-off and Retry-After
-up to 120 s; tenacity answers without a completion (broken JSON, no choices, content null) and a Retry-After up to 600 s.
-Both draw on one budget of `max_retries` per request. What a server refuses by name (`n`, `seed`, `top_logprobs`,
+up to 120 s; tenacity answers without a completion (broken JSON, no choices, content null) and a Retry-After up to
+600 s. Both draw on one budget of `max_retries` per request. What a server refuses by name (`n`, `seed`, `top_logprobs`,
 `response_format`) is asked once, remembered on the engine, and done without: `n` by single requests with seed + k.
 """
 
@@ -224,6 +224,7 @@ class ServerEngine:
             retry=tenacity.retry_if_exception(_worth_another),
             wait=_wait,
             stop=lambda state: tries > self._options.max_retries,
+            sleep=asyncio.sleep,
             reraise=True,
         )
         try:
@@ -292,4 +293,4 @@ def _wait(state: tenacity.RetryCallState) -> float:
     return long_wait(error) or float(_backoff(state))
 
 
-_backoff = tenacity.wait_exponential_jitter(initial=0.5, max=8.0, jitter=0.5)
+_backoff = tenacity.wait_exponential(multiplier=0.5, max=8.0) + tenacity.wait_random(0.0, 0.5)

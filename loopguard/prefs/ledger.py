@@ -272,6 +272,10 @@ class Ledger:
             sql, values = sql + " AND d.state = 'done' AND d.fingerprint = ?", [*values, done_under]
         return int(self._query(sql, tuple(values))[0][0])
 
+    def done_ids(self) -> set[str]:
+        """The ids of all prompts that were answered in full, under whatever judge."""
+        return {row[0] for row in self._query("SELECT prompt_id FROM progress WHERE state = 'done'")}
+
     def tally(self) -> dict[str, int]:
         """Sums over the run's prompts: done, failed, greedy, greedy_looping, sampled, sampled_looping, answers."""
         sql = """SELECT coalesce(sum(state = 'done'), 0), coalesce(sum(state = 'failed'), 0), coalesce(sum(greedy), 0),

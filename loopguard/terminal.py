@@ -1,0 +1,269 @@
+"""What a person sees in a terminal, a pipe or a log: progress while a run works, its summary, one pair to look at.
+
+Progress goes to stderr: a live bar on a terminal, a plain line every 30 s elsewhere. Results go to stdout. Text of
+models is printed with its control characters made visible, never as markup: an escape sequence in an answer does nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from loopguard.prefs.outputs import Outcome
+    from loopguard.prefs.run import Run, Status
+
+EVERY = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+def out() -> Console:
+    """Where results go: stdout, without colour unless it is a terminal."""
+    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+
+
+def err() -> Console:
+    """Where progress and errors go: stderr."""
+    return Console(stderr=True, soft_wrap=not sys.stderr.isatty(), highlight=False)
+
+
+def visible(text: str) -> str:
+    """`text` with every control, format and surrogate character but newline and tab shown as ␛ or \\uXXXX."""
+    return "".join(_shown(c) for c in text) if not text.isprintable() else text
+
+
+def _shown(c: str) -> str:
+    if c in "\n\t" or c.isprintable():
+        return c
+    if ord(c) < 0x20:
+        return chr(0x2400 + ord(c))
+    if unicodedata.category(c) in ("Zs", "Zl", "Zp"):
+        return " "
+    return f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
+
+
+class TerminalWatcher:
+    """Progress of build-prefs: prompts through, their rate, the loop rate so far, the time left."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = err()
+        self._quiet = quiet
+        self._live = self._console.is_terminal and not quiet
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._total = self._done = self._session = self._looping = self._outputs = self._failed = 0
+        self._begun = self._told = time.monotonic()
+
+    def asking(self, *, total: int, done: int) -> None:
+        """The first pass starts."""
+        self._total, self._done, self._begun, self._told = total, done, time.monotonic(), time.monotonic()
+        if done and not self._quiet:
+            self.note(f"{done} of {total} prompts are in the ledger already; {total - done} to go")
+        if done < total:
+            self._start("asking")
+
+    def asked(self, outcome: Outcome) -> None:
+        """One more prompt is through."""
+        self._done += 1
+        self._session += 1
+        self._outputs += len(outcome.candidates)
+        self._looping += sum(c.looping for c in outcome.candidates)
+        self._failed += not isinstance(outcome.result, list) and outcome.result.status == "failed"
+        self._show(self._figures())
+
+    def writing(self, *, total: int) -> None:
+        """The second pass starts."""
+        self._stop()
+        self._total, self._done, self._session, self._begun = total, 0, 0, time.monotonic()
+        self._start("writing")
+
+    def wrote(self) -> None:
+        """One more prompt is in the tables."""
+        self._done += 1
+        self._session += 1
+        self._show("")
+        if self._done == self._total:
+            self._stop()
+
+    def note(self, text: str) -> None:
+        """A line for a person."""
+        if not self._quiet:
+            (self._bar.console if self._bar else self._console).print(Text(visible(text)))
+
+    def close(self) -> None:
+        """Take the bar away, whatever happened."""
+        self._stop()
+
+    def _figures(self) -> str:
+        rate = self._session / max(time.monotonic() - self._begun, 1e-6)
+        loops = f"{self._looping / self._outputs:.1%} of outputs loop" if self._outputs else ""
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"{rate:.2g} prompts/s, {loops}{failed}" if rate < 10 else f"{rate:.0f} prompts/s, {loops}{failed}"
+
+    def _start(self, what: str) -> None:
+        if not self._live:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            refresh_per_second=4,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(what, total=self._total, completed=self._done, figures="")
+
+    def _show(self, figures: str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, figures=figures)
+        elif not self._live and figures and not self._quiet and time.monotonic() - self._told >= EVERY:
+            self._told = time.monotonic()
+            pace = (time.monotonic() - self._begun) / self._session
+            left = pace * (self._total - self._done)
+            self.note(f"{self._done} of {self._total} prompts; {figures}; about {_duration(left)} left")
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar, self._task = None, None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def print_summary(run: Run, console: Console) -> None:
+    """The figures of a run that a person wants first."""
+    console.print(_two_columns(f"Run {run.path}", summary_lines(run.summary)))
+
+
+def _two_columns(title: str, lines: Iterator[tuple[str, str]]) -> Table:
+    table = Table(title=Text(visible(title)), show_header=False, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines:
+        table.add_row(name, Text(visible(value)))
+    return table
+
+
+def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(name, value) lines of a summary."""
+    prompts, pairs, judge = summary["prompts"], summary["pairs"], summary["judge"]
+    if summary["stopped"]:
+        yield "stopped", summary["stopped"]
+    yield "model", f"{summary['engine']['model']} ({summary['engine']['engine']})"
+    broken = f", and {prompts['broken_rows']} rows without one" if prompts["broken_rows"] else ""
+    yield "prompts", f"{prompts['total']} distinct{broken}"
+    merged = summary["candidates"]["equal_merged"]
+    yield "candidates", f"{summary['candidates']['total']}" + (f", {merged} equal to another one" if merged else "")
+    for decoding in ("greedy", "sampled"):
+        yield f"loop rate {decoding}", _rate(summary["loop_rate"][decoding])
+    if summary["loops_by_kind"]:
+        yield "loops by kind", _counts(summary["loops_by_kind"])
+    yield "cut, not looping", f"{summary['candidates']['truncated_not_looping']} hit the token limit without a loop"
+    yield "pairs", f"{pairs['total']} from {prompts['with_pairs']} prompts: {pairs['loop']} by loop, {pairs['score']} by score"
+    if summary["skipped_by_reason"]:
+        yield "no pair", _counts(summary["skipped_by_reason"])
+    if summary["broken_rows_by_reason"]:
+        yield "rows left out", _counts(summary["broken_rows_by_reason"])
+    if prompts["failed"] or prompts["missing"]:
+        yield "not done", f"{prompts['failed']} prompts failed, {prompts['missing']} were not asked; run again to ask them"
+    if judge:
+        spec = summary["judged_by"]["spec"].split("|")[0]
+        unread = f", {judge['unscored']} not readable" if judge["unscored"] else ""
+        by = f" ({_counts(judge['methods'])})" if judge["methods"] else ""
+        saved = judge["calls_saved_by_loops"]
+        yield "judge", f"{spec}: {judge['scored']} scores{by}{unread}; {saved} calls saved, loops need none"
+    tokens, session = summary["tokens"], summary["this_session"]
+    yield "tokens", f"{tokens['completion']:,} sampled, {tokens['wasted_in_loops']:,} of them spent going round in loops"
+    asked = session["sampling"]["requests"] + (session["judging"] or {"requests": 0})["requests"]
+    total = summary["seconds_in_all_sessions"]
+    whole = f"; {_duration(total)} in all sessions" if total > session["seconds"] * 1.01 + 0.1 else ""
+    yield "this session", f"{asked} requests in {_duration(session['seconds'])}{whole}"
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    if not rate["total"]:
+        return "none drawn"
+    interval = f"95 % interval {rate['low']:.1%} to {rate['high']:.1%}"
+    return f"{rate['rate']:.1%} ({rate['looping']} of {rate['total']}; {interval})"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return "; ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def print_sample_pair(run: Run, console: Console) -> None:
+    """One pair, a looping one if there is any, with the loop marked and its repeats folded."""
+    frame = run.preferences
+    if frame.height == 0:
+        console.print("No pairs to show.")
+        return
+    rows = frame.sort(["reason", "rejected_wasted_fraction"], descending=[False, True], nulls_last=True)
+    row = rows.row(0, named=True)
+    console.print(_panel("prompt", Text(_short(row["prompt"][-1]["content"], 600)), "cyan"))
+    console.print(_panel("chosen", Text(_short(row["chosen"][0]["content"], 600)), "green"))
+    console.print(_panel(_rejected_title(row), folded(row), "red"))
+
+
+def _panel(title: str, body: Text, colour: str) -> Panel:
+    return Panel(body, title=title, title_align="left", border_style=colour)
+
+
+def _rejected_title(row: dict[str, Any]) -> str:
+    if row["reason"] == "score":
+        return f"rejected: score {row['score_rejected']:.2f} against {row['score_chosen']:.2f}"
+    kind, terminal = row["rejected_loop_kind"], row["rejected_loop_terminal"]
+    return f"rejected: {kind} loop, {'to the end' if terminal else 'left again'}, x {row['rejected_loop_repeats']:.1f}"
+
+
+def folded(row: dict[str, Any]) -> Text:
+    """A rejected text with its loop in colour: two copies shown, the others counted."""
+    text = row["rejected"][0]["content"]
+    start, period, repeats = row["rejected_loop_start"], row["rejected_loop_period"], row["rejected_loop_repeats"]
+    if start is None or row["rejected_loop_kind"] is None:
+        return Text(_short(text, 600))
+    end = min(row["rejected_loop_end"], len(text))
+    shown = Text(_short(text[:start], 300, tail=True))
+    for copy in range(min(2, int(repeats))):
+        piece = text[start + copy * period : start + (copy + 1) * period]
+        shown.append(_short(piece, 300), style="bold red" if copy else "bold yellow")
+    more = repeats - 2
+    if more > 0 and end > start + 2 * period:
+        shown.append(f" [... and {more:.1f} copies more ...] ", style="italic dim")
+    shown.append(_short(text[end:], 200))
+    return shown
+
+
+def _short(text: str, limit: int, *, tail: bool = False) -> str:
+    text = visible(text)
+    if len(text) <= limit:
+        return text
+    return "[...] " + text[-limit:] if tail else text[:limit] + " [...]"
+
+
+def print_status(run: Run, status: Status, console: Console) -> None:
+    """How far a run is."""
+    done = f"{status.done} of {status.total} prompts done, {status.missing} missing, {status.failed} failed"
+    lines = [
+        ("prompts", done),
+        ("answers kept", f"{status.answers:,} (samples and judge replies)"),
+        ("loop rate greedy", str(status.greedy)),
+        ("loop rate sampled", str(status.sampled)),
+    ]
+    console.print(_two_columns(f"Run {run.path}", iter(lines)))
