@@ -188,6 +188,10 @@ def _build(
     watcher = TerminalWatcher(quiet=quiet)
     try:
         run = build(prompts, recipe, out=run_dir, offline=offline, watcher=watcher, **columns)
+    except KeyboardInterrupt:
+        watcher.close()
+        _complain(f"stopped at once; to go on: {_same_command()}")
+        os._exit(130)  # a thread may still be loading a model; the ledger and the tables stand a kill
     finally:
         watcher.close()
     summary = run.summary

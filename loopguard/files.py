@@ -332,15 +332,17 @@ class TableWriter(_RowWriter):
             raise storage_error(self.path, error) from error
 
 
-def _characters(value: object) -> int:
-    """Length of all the text in a value."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(map(_characters, value.values()))
-    if isinstance(value, list | tuple):
-        return sum(map(_characters, value))
-    return 0
+def _characters(row: Mapping[str, Any]) -> int:
+    """Length of all the text in a row: of strings, and of message lists."""
+    found = 0
+    for value in row.values():
+        kind = type(value)
+        if kind is str:
+            found += len(value)
+        elif kind is list or kind is tuple:
+            found += sum(len(text) for item in value if type(item) is dict for text in item.values() if type(text) is str)
+            found += sum(len(item) for item in value if type(item) is str)
+    return found
 
 
 def _clean(value: Any) -> Any:

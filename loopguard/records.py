@@ -187,5 +187,8 @@ class Skip:
 
 def prompt_id(messages: Sequence[Message]) -> str:
     """16 hex digits of the SHA-256 over the messages' canonical JSON: equal prompts have equal ids on every machine."""
-    canonical = json.dumps([[m["role"], m["content"]] for m in messages], ensure_ascii=False, separators=(",", ":"))
+    canonical = _CANONICAL([[m["role"], m["content"]] for m in messages])
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
+
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -111,13 +111,12 @@ def test_duplicate_names_the_first_row() -> None:
 
 def frames() -> dict[str, Any]:
     import datasets
-    import pandas as pd
 
     rows: dict[str, list[Any]] = {"id": [1, 2, 3], "prompt": ["a", None, "b"]}
     return {
         "polars": pl.DataFrame(rows),
         "polars, lazy": pl.LazyFrame(rows),
-        "pandas": pd.DataFrame(rows),
+        "pandas": pl.DataFrame(rows).to_pandas(),
         "pyarrow": pa.table(rows),
         "datasets": datasets.Dataset.from_dict(rows),
         "datasets, streamed": datasets.Dataset.from_dict(rows).to_iterable_dataset(),

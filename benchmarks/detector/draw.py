@@ -1,4 +1,4 @@
-"""What a template family draws from: a seeded random source and a text maker, with the few draws that all of them need."""
+"""What a template family draws from: a seeded random source, a text maker, the few draws that all need."""
 
 from __future__ import annotations
 

@@ -21,7 +21,11 @@ def _camel(name: str) -> str:
 def java_bean(d: Draw) -> str:
     kinds = ["String", "int", "double", "boolean", "LocalDate"]
     fields = [(d.rng.choice(kinds), name) for name in _names(d, d.many(4, 25))]
-    form = "    public {0} get{2}() {{\n        return {1};\n    }}\n\n    public void set{2}({0} {1}) {{\n        this.{1} = {1};\n    }}\n"
+    form = (
+        "    public {0} get{2}() {{\n        return {1};\n    "
+        "}}\n\n    public void set{2}({0} {1}) {{\n        this.{1} "
+        "= {1};\n    }}\n"
+    )
     head = "\n".join(f"    private {kind} {name};" for kind, name in fields)
     return (
         "public class Customer {\n" + head + "\n\n" + "\n".join(form.format(k, n, _camel(n)) for k, n in fields) + "}"
@@ -29,7 +33,11 @@ def java_bean(d: Draw) -> str:
 
 
 def python_properties(d: Draw) -> str:
-    form = "    @property\n    def {0}(self):\n        return self._{0}\n\n    @{0}.setter\n    def {0}(self, value):\n        self._{0} = value\n"
+    form = (
+        "    @property\n    def {0}(self):\n        return self._{0}\n\n"
+        "    @{0}.setter\n    def {0}(self, value):\n        self._{0} "
+        "= value\n"
+    )
     return "class Settings:\n" + "\n".join(form.format(name) for name in _names(d, d.many(4, 20)))
 
 
@@ -58,11 +66,13 @@ def enum_values(d: Draw) -> str:
 
 def unit_tests(d: Draw) -> str:
     name = _names(d, 1)[0]
-    form = d.rng.choice([
-        "    def test_{name}_{case}(self):\n        self.assertEqual({name}({a}), {b})\n",
-        "def test_{case}():\n    assert {name}({a}, {c}) == {b}\n\n",
-        "  it('handles {case}', () => {{\n    expect({name}({a})).toBe({b});\n  }});\n",
-    ])  # fmt: skip
+    form = d.rng.choice(
+        [
+            "    def test_{name}_{case}(self):\n        self.assertEqual({name}({a}), {b})\n",
+            "def test_{case}():\n    assert {name}({a}, {c}) == {b}\n\n",
+            "  it('handles {case}', () => {{\n    expect({name}({a})).toBe({b});\n  }});\n",
+        ]
+    )
     return "\n".join(
         form.format(name=name, case=case, a=d.number(), b=d.number(), c=d.number()) for case in _names(d, d.many(5, 40))
     )
@@ -109,7 +119,11 @@ def code_two_versions(d: Draw) -> str:
     other = re.sub(r"\bresult\b", "output", source).replace("    return ", "    # sorted for the caller\n    return ")
     for name in sorted(set(re.findall(r"\b[a-z]{6,}\b", source)))[:3]:
         other = re.sub(rf"\b{name}\b", name + "_", other)
-    return f"{d.prose.paragraph(150)}\n\n```python\n{source}```\n\n{d.prose.paragraph(150)}\n\n```python\n{other}```\n\n{d.prose.paragraph(120)}"
+    return (
+        f"{d.prose.paragraph(150)}\n\n```python\n{source}```\n\n"
+        f"{d.prose.paragraph(150)}\n\n```python\n{other}```\n\n"
+        f"{d.prose.paragraph(120)}"
+    )
 
 
 def code_corrected(d: Draw) -> str:
@@ -137,7 +151,11 @@ def html_two_versions(d: Draw) -> str:
 
 
 def similar_functions(d: Draw) -> str:
-    form = 'def {0}({1}):\n    """Return the {1} of the {0}."""\n    if not {1}:\n        raise ValueError("empty {1}")\n    return {2}\n\n'
+    form = (
+        'def {0}({1}):\n    """Return the {1} of the {0}."""\n'
+        '    if not {1}:\n        raise ValueError("empty {1}")\n'
+        "    return {2}\n\n"
+    )
     bodies = ["sum({0})", "max({0})", "sorted({0})[0]", "len({0}) * 2", "{0}[::-1]", "list(map(abs, {0}))"]
     return "\n".join(
         form.format(a, b, d.rng.choice(bodies).format(b)) for a, b in zip(_names(d, 12), _names(d, 12), strict=True)
@@ -152,7 +170,11 @@ def calculator(d: Draw) -> str:
         f'    elif choice == \'{i}\':\n        print(num1, "{s}", num2, "=", {n}(num1, num2))'
         for i, (n, s) in enumerate(words, 1)
     )
-    return f"{functions}\n\n{menu}\n\nwhile True:\n    choice = input()\n    num1 = float(input())\n    num2 = float(input())\n{cases}"
+    return (
+        f"{functions}\n\n{menu}\n\nwhile True:\n    choice "
+        "= input()\n    num1 = float(input())\n    num2 = "
+        f"float(input())\n{cases}"
+    )
 
 
 def css(d: Draw) -> str:
@@ -192,7 +214,11 @@ def imports(d: Draw) -> str:
 
 
 def routes(d: Draw) -> str:
-    form = "router.{2}('/api/{0}/:id', authenticate, async (req, res) => {{\n  const {0} = await {1}.findById(req.params.id);\n  res.json({0});\n}});\n"
+    form = (
+        "router.{2}('/api/{0}/:id', authenticate, async (req, res) "
+        "=> {{\n  const {0} = await {1}.findById(req.params.id);\n"
+        "  res.json({0});\n}});\n"
+    )
     return "\n".join(
         form.format(n, _camel(n), d.rng.choice(["get", "post", "put", "delete"])) for n in _names(d, d.many(4, 25))
     )
@@ -200,8 +226,12 @@ def routes(d: Draw) -> str:
 
 def regexes(d: Draw) -> str:
     octet = "(25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)"
-    lines = [f"^{octet}\\.{octet}\\.{octet}\\.{octet}$", "^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$", r"^[\w.+-]+@[\w-]+\.[\w.]+$",
-             "(" + "|".join(f"([0-9a-fA-F]{{1,4}}:){{1,{i}}}(:[0-9a-fA-F]{{1,4}}){{1,{8 - i}}}" for i in range(1, 8)) + ")"]  # fmt: skip
+    lines = [
+        f"^{octet}\\.{octet}\\.{octet}\\.{octet}$",
+        "^([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}$",
+        r"^[\w.+-]+@[\w-]+\.[\w.]+$",
+        "(" + "|".join(f"([0-9a-fA-F]{{1,4}}:){{1,{i}}}(:[0-9a-fA-F]{{1,4}}){{1,{8 - i}}}" for i in range(1, 8)) + ")",
+    ]
     return "\n\n".join(f"{d.prose.sentence()}\n\n```\n{line}\n```" for line in d.rng.sample(lines, 4))
 
 
@@ -222,7 +252,7 @@ def makefile(d: Draw) -> str:
 
 
 def verilog(d: Draw) -> str:
-    bits = d.rng.choice([8, 16, 24])
+    bits = d.rng.choice([4, 8, 16])
     return "\n".join(
         f"  full_adder fa{i} (.a(a[{i}]), .b(b[{i}]), .cin(c[{i}]), .sum(s[{i}]), .cout(c[{i + 1}]));"
         for i in range(bits)
@@ -254,7 +284,28 @@ def pygame_events(d: Draw) -> str:
 
 
 CODE: tuple[Maker, ...] = (
-    java_bean, python_properties, switch_cases, enum_values, unit_tests, assertions, parametrised, code_two_versions,
-    code_corrected, html_two_versions, similar_functions, calculator, css, tailwind, assembly, imports, routes, regexes,
-    go_errors, makefile, verilog, spreadsheet_formulas, kotlin_colors, pygame_events,
-)  # fmt: skip
+    java_bean,
+    python_properties,
+    switch_cases,
+    enum_values,
+    unit_tests,
+    assertions,
+    parametrised,
+    code_two_versions,
+    code_corrected,
+    html_two_versions,
+    similar_functions,
+    calculator,
+    css,
+    tailwind,
+    assembly,
+    imports,
+    routes,
+    regexes,
+    go_errors,
+    makefile,
+    verilog,
+    spreadsheet_formulas,
+    kotlin_colors,
+    pygame_events,
+)

@@ -64,7 +64,11 @@ def html_page(d: Draw) -> str:
 
 def html_form(d: Draw) -> str:
     fields = ["name", "email", "phone", "address", "city", "zip", "country", "company", "website", "message"]
-    form = '  <div class="form-group">\n    <label for="{0}">{1}:</label>\n    <input type="text" id="{0}" name="{0}" class="form-control" required>\n  </div>'
+    form = (
+        '  <div class="form-group">\n    <label for="{0}">{1}:</label>\n'
+        '    <input type="text" id="{0}" name="{0}" class="form-control" '
+        "required>\n  </div>"
+    )
     return (
         "<form>\n"
         + "\n".join(form.format(f, f.title()) for f in d.rng.sample(fields, d.rng.randint(5, 10)))
@@ -74,10 +78,17 @@ def html_form(d: Draw) -> str:
 
 def json_records(d: Draw) -> str:
     rows = [
-        {"id": i, "name": d.prose.word("name"), "city": d.prose.word("place"), "score": round(d.rng.uniform(0, 100), 2),
-         "active": d.rng.random() < 0.8, "since": d.day(), "tags": [d.noun() for _ in range(d.rng.randint(0, 3))]}
+        {
+            "id": i,
+            "name": d.prose.word("name"),
+            "city": d.prose.word("place"),
+            "score": round(d.rng.uniform(0, 100), 2),
+            "active": d.rng.random() < 0.8,
+            "since": d.day(),
+            "tags": [d.noun() for _ in range(d.rng.randint(0, 3))],
+        }
         for i in range(1, d.many(5, 90))
-    ]  # fmt: skip
+    ]
     return json.dumps(rows, indent=d.rng.choice([None, 2, 4]), ensure_ascii=False)
 
 
@@ -116,7 +127,12 @@ def nested_config(d: Draw) -> str:
 
 
 def yaml_services(d: Draw) -> str:
-    form = '  {0}:\n    image: registry.local/{0}:{1}\n    restart: always\n    environment:\n      - LOG_LEVEL=info\n      - PORT={2}\n    ports:\n      - "{2}:{2}"\n    networks:\n      - backend\n'
+    form = (
+        "  {0}:\n    image: registry.local/{0}:{1}\n    restart: "
+        "always\n    environment:\n      - LOG_LEVEL=info\n"
+        '      - PORT={2}\n    ports:\n      - "{2}:{2}"\n    '
+        "networks:\n      - backend\n"
+    )
     return "services:\n" + "".join(
         form.format(Prose(d.rng).word("noun"), d.rng.randint(1, 9), d.rng.randint(3000, 9999))
         for _ in range(d.many(3, 20))
@@ -125,7 +141,10 @@ def yaml_services(d: Draw) -> str:
 
 def ini_file(d: Draw) -> str:
     return "\n".join(
-        f"[{d.noun()}]\nenabled = {d.rng.choice(['true', 'false'])}\ntimeout = {d.number()}\npath = /srv/{Prose(d.rng).word('noun')}\n"
+        (
+            f"[{d.noun()}]\nenabled = {d.rng.choice(['true', 'false'])}\n"
+            f"timeout = {d.number()}\npath = /srv/{Prose(d.rng).word('noun')}\n"
+        )
         for _ in range(d.many(4, 40))
     )
 
@@ -153,7 +172,11 @@ def timetable(d: Draw) -> str:
 
 
 def xml_records(d: Draw) -> str:
-    form = '  <record id="{}">\n    <name>{}</name>\n    <city>{}</city>\n    <value unit="kg">{}</value>\n    <note/>\n  </record>'
+    form = (
+        '  <record id="{}">\n    <name>{}</name>\n    <city>{}</city>\n'
+        '    <value unit="kg">{}</value>\n    <note/>\n  '
+        "</record>"
+    )
     rows = [
         form.format(d.rng.randint(100, 99999), d.prose.word("name"), d.prose.word("place"), d.number())
         for _ in range(d.many(4, 50))
@@ -163,13 +186,22 @@ def xml_records(d: Draw) -> str:
 
 def svg(d: Draw) -> str:
     shapes = [
-        d.rng.choice([
-            f'  <circle cx="{d.rng.randint(0, 400)}" cy="{d.rng.randint(0, 400)}" r="{d.rng.randint(1, 40)}" fill="black" />',
-            f'  <rect x="{d.rng.randint(0, 400)}" y="{d.rng.randint(0, 400)}" width="20" height="20" fill="#{d.rng.randrange(16**6):06x}" />',
-            f'  <line x1="{d.rng.randint(0, 400)}" y1="0" x2="{d.rng.randint(0, 400)}" y2="400" stroke="black" />',
-        ])
+        d.rng.choice(
+            [
+                (
+                    f'  <circle cx="{d.rng.randint(0, 400)}" cy="{d.rng.randint(0, 400)}" '
+                    f'r="{d.rng.randint(1, 40)}" fill="black" />'
+                ),
+                (
+                    f'  <rect x="{d.rng.randint(0, 400)}" y="{d.rng.randint(0, 400)}" '
+                    f'width="20" height="20" fill="#{d.rng.randrange(16**6):06x}" '
+                    "/>"
+                ),
+                f'  <line x1="{d.rng.randint(0, 400)}" y1="0" x2="{d.rng.randint(0, 400)}" y2="400" stroke="black" />',
+            ]
+        )
         for _ in range(d.many(6, 60))
-    ]  # fmt: skip
+    ]
     path = " ".join(f"L {d.rng.randint(0, 400)} {d.rng.randint(0, 400)}" for _ in range(d.many(5, 80)))
     return (
         f'<svg width="400" height="400" xmlns="http://www.w3.org/2000/svg">\n  <path d="M 0 0 {path} Z" />\n'
@@ -180,7 +212,11 @@ def svg(d: Draw) -> str:
 
 def sql_inserts(d: Draw) -> str:
     return "\n".join(
-        f"INSERT INTO customers (id, name, city, balance, active) VALUES ({i}, '{d.prose.word('name')}', '{d.prose.word('place')}', {d.number()}, TRUE);"
+        (
+            "INSERT INTO customers (id, name, city, balance, active) VALUES "
+            f"({i}, '{d.prose.word('name')}', '{d.prose.word('place')}', "
+            f"{d.number()}, TRUE);"
+        )
         for i in range(1, d.many(5, 60))
     )
 
@@ -208,7 +244,8 @@ def access_log(d: Draw) -> str:
         path = r.choice(["/", "/login", "/static/app.js", "/api/v1/orders", f"/item/{r.randint(1, 999)}"])
         when = f"12/May/2023:{8 + i // 60:02d}:{i % 60:02d}:{r.randint(0, 59):02d}"
         lines.append(
-            f'10.0.{r.randint(0, 3)}.{r.randint(1, 254)} - - [{when} +0000] "GET {path} HTTP/1.1" {r.choice([200, 200, 304, 404])} {r.randint(100, 9999)}'
+            f"10.0.{r.randint(0, 3)}.{r.randint(1, 254)} - - [{when} +0000] "
+            f'"GET {path} HTTP/1.1" {r.choice([200, 200, 304, 404])} {r.randint(100, 9999)}'
         )
     return "\n".join(lines)
 
@@ -236,14 +273,18 @@ def training_log(d: Draw) -> str:
     for epoch in range(1, d.many(8, 60)):
         loss *= d.rng.uniform(0.9, 1.01)
         lines.append(
-            f"Epoch {epoch}/60\n100/100 [==============================] - {d.rng.randint(3, 9)}s {d.rng.randint(30, 90)}ms/step - loss: {loss:.4f} - accuracy: {1 - loss / 6:.4f}"
+            f"Epoch {epoch}/60\n100/100 [==============================] - {d.rng.randint(3, 9)}s "
+            f"{d.rng.randint(30, 90)}ms/step - loss: {loss:.4f} - accuracy: {1 - loss / 6:.4f}"
         )
     return "\n".join(lines)
 
 
 def test_output(d: Draw) -> str:
     lines = [
-        f"tests/test_{Prose(d.rng).word('noun')}.py::test_{Prose(d.rng).word('verb')}_{Prose(d.rng).word('noun')} PASSED [{p:3d}%]"
+        (
+            f"tests/test_{Prose(d.rng).word('noun')}.py::test_{Prose(d.rng).word('verb')}_{Prose(d.rng).word('noun')}"
+            f" PASSED [{p:3d}%]"
+        )
         for p in range(2, 100, d.rng.randint(2, 9))
     ]
     return "\n".join(lines)
@@ -263,7 +304,11 @@ def ping_output(d: Draw) -> str:
 
 def traceback(d: Draw) -> str:
     frames = [
-        f'  File "/srv/app/{Prose(d.rng).word("noun")}.py", line {d.rng.randint(3, 900)}, in {Prose(d.rng).word("verb")}\n    return self.{Prose(d.rng).word("verb")}({Prose(d.rng).word("noun")})'
+        (
+            f'  File "/srv/app/{Prose(d.rng).word("noun")}.py", '
+            f"line {d.rng.randint(3, 900)}, in {Prose(d.rng).word('verb')}\n"
+            f"    return self.{Prose(d.rng).word('verb')}({Prose(d.rng).word('noun')})"
+        )
         for _ in range(d.rng.randint(5, 25))
     ]
     return "Traceback (most recent call last):\n" + "\n".join(frames) + "\nValueError: " + d.prose.phrase()
@@ -272,7 +317,10 @@ def traceback(d: Draw) -> str:
 def java_trace(d: Draw) -> str:
     w = Prose(d.rng)
     frames = [
-        f"\tat org.example.{w.word('noun')}.{w.word('noun').title()}.{w.word('verb')}({w.word('noun').title()}.java:{d.rng.randint(9, 999)})"
+        (
+            f"\tat org.example.{w.word('noun')}.{w.word('noun').title()}.{w.word('verb')}({w.word('noun').title()}"
+            f".java:{d.rng.randint(9, 999)})"
+        )
         for _ in range(d.rng.randint(8, 45))
     ]
     return 'Exception in thread "main" java.lang.IllegalStateException\n' + "\n".join(frames)
@@ -280,8 +328,17 @@ def java_trace(d: Draw) -> str:
 
 def recursion_trace(d: Draw) -> str:
     w = Prose(d.rng)
-    frame = f'  File "{w.word("noun")}.py", line {d.rng.randint(3, 40)}, in {w.word("verb")}\n    return n * {w.word("verb")}(n - 1)\n'
-    return f"{d.prose.text(300)}\n\nTraceback (most recent call last):\n{frame * 3}  [Previous line repeated 993 more times]\nRecursionError: maximum recursion depth exceeded\n\n{d.prose.text(400)}"
+    frame = (
+        f'  File "{w.word("noun")}.py", line {d.rng.randint(3, 40)}, '
+        f"in {w.word('verb')}\n    return n * {w.word('verb')}(n "
+        "- 1)\n"
+    )
+    return (
+        f"{d.prose.text(300)}\n\nTraceback (most recent call "
+        f"last):\n{frame * 3}  [Previous line repeated 993 more "
+        "times]\nRecursionError: maximum recursion depth exceeded\n\n"
+        f"{d.prose.text(400)}"
+    )
 
 
 def base64_blob(d: Draw) -> str:
@@ -406,7 +463,10 @@ def diff(d: Draw) -> str:
     for _ in range(d.many(3, 15)):
         old, new, name = w.word("noun"), w.word("noun"), w.word("verb")
         parts.append(
-            f"diff --git a/{name}.py b/{name}.py\n--- a/{name}.py\n+++ b/{name}.py\n@@ -{d.rng.randint(1, 99)},3 +{d.rng.randint(1, 99)},3 @@\n     {name}()\n-    return {old}.{name}({new}, {d.number()})\n+    return {new}.{name}({old}, {d.number()})"
+            f"diff --git a/{name}.py b/{name}.py\n--- a/{name}.py\n+++ b/{name}.py\n"
+            f"@@ -{d.rng.randint(1, 99)},3 +{d.rng.randint(1, 99)},3 @@\n     "
+            f"{name}()\n-    return {old}.{name}({new}, {d.number()})\n+    return "
+            f"{new}.{name}({old}, {d.number()})"
         )
     return "\n".join(parts)
 
@@ -414,7 +474,10 @@ def diff(d: Draw) -> str:
 def environment(d: Draw) -> str:
     w = Prose(d.rng)
     return "\n".join(
-        f"{w.word('noun').upper()}_{w.word('noun').upper()}_URL=https://{w.word('noun')}.example.org:{d.rng.randint(1000, 9999)}/api"
+        (
+            f"{w.word('noun').upper()}_{w.word('noun').upper()}_URL=https://{w.word('noun')}.example.org"
+            f":{d.rng.randint(1000, 9999)}/api"
+        )
         for _ in range(d.many(8, 60))
     )
 
@@ -440,16 +503,58 @@ def subtitles(d: Draw) -> str:
     for i in range(1, d.many(8, 60)):
         end = second + d.rng.randint(1, 5)
         parts.append(
-            f"{i}\n00:{second // 60:02d}:{second % 60:02d},000 --> 00:{end // 60:02d}:{end % 60:02d},500\n{d.prose.sentence()}\n"
+            f"{i}\n00:{second // 60:02d}:{second % 60:02d},000 "
+            f"--> 00:{end // 60:02d}:{end % 60:02d},500\n{d.prose.sentence()}\n"
         )
         second = end + d.rng.randint(0, 3)
     return "\n".join(parts)
 
 
 DATA: tuple[Maker, ...] = (
-    markdown_table, padded_table, feature_matrix, html_table, html_page, html_form, json_records, json_flat, json_schema,
-    chat_json, nested_config, yaml_services, ini_file, csv_rows, csv_sensor, timetable, xml_records, svg, sql_inserts,
-    sql_schema, access_log, service_log, training_log, test_output, ping_output, traceback, java_trace, recursion_trace,
-    base64_blob, hex_dump, byte_array, fasta, microsatellite, matrix_latex, zero_matrix, floats, unicode_table,
-    ascii_table, truth_table, state_table, git_log, diff, environment, package_list, gcode, subtitles,
-)  # fmt: skip
+    markdown_table,
+    padded_table,
+    feature_matrix,
+    html_table,
+    html_page,
+    html_form,
+    json_records,
+    json_flat,
+    json_schema,
+    chat_json,
+    nested_config,
+    yaml_services,
+    ini_file,
+    csv_rows,
+    csv_sensor,
+    timetable,
+    xml_records,
+    svg,
+    sql_inserts,
+    sql_schema,
+    access_log,
+    service_log,
+    training_log,
+    test_output,
+    ping_output,
+    traceback,
+    java_trace,
+    recursion_trace,
+    base64_blob,
+    hex_dump,
+    byte_array,
+    fasta,
+    microsatellite,
+    matrix_latex,
+    zero_matrix,
+    floats,
+    unicode_table,
+    ascii_table,
+    truth_table,
+    state_table,
+    git_log,
+    diff,
+    environment,
+    package_list,
+    gcode,
+    subtitles,
+)

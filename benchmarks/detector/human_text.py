@@ -1,4 +1,4 @@
-"""Human look-alikes: what people write with refrains, parallel sentences, rows of numbers, games, drills and ornaments."""
+"""Human look-alikes: what is written with refrains, parallel sentences, rows of numbers, games, ornaments."""
 
 from __future__ import annotations
 
@@ -43,8 +43,15 @@ def song_vocables(d: Draw) -> str:
 
 def counting_song(d: Draw) -> str:
     things = f"{Prose(d.rng).word('adj')} {Prose(d.rng).word('noun')}s"
-    verses = [f"{a.title()} {things} sitting on the wall,\n{a.title()} {things} sitting on the wall,\nAnd if one {things[:-1]} should fall one day,\nThere'd be {b} {things} sitting on the wall."
-              for a, b in pairwise(_NUMBER_WORDS)]  # fmt: skip
+    verses = [
+        (
+            f"{a.title()} {things} sitting on the wall,\n{a.title()} "
+            f"{things} sitting on the wall,\nAnd if one {things[:-1]} "
+            f"should fall one day,\nThere'd be {b} {things} sitting "
+            "on the wall."
+        )
+        for a, b in pairwise(_NUMBER_WORDS)
+    ]
     return "\n\n".join(verses[d.rng.randint(0, 5) :])
 
 
@@ -172,13 +179,21 @@ def guitar_chords(d: Draw) -> str:
 def translation_twice(d: Draw) -> str:
     text = d.prose.paragraph(d.many(200, 1500))
     other = Prose(d.rng, d.rng.choice(["en", "ru", "ko"])).paragraph(300)
-    return f"{text}\n\nTranslation:\n\n{other}\n\nHere is the original once more for comparison:\n\n{text}\n\n{d.prose.sentence()}"
+    return (
+        f"{text}\n\nTranslation:\n\n{other}\n\nHere is the "
+        f"original once more for comparison:\n\n{text}\n\n"
+        f"{d.prose.sentence()}"
+    )
 
 
 def letter_twice(d: Draw) -> str:
     body = f"{d.prose.paragraph(300)}\n\n{d.prose.paragraph(300)}"
     formal = body.replace(". ", "; ", 2)
-    return f"Version 1:\n\nDear {d.prose.word('name')},\n\n{body}\n\nKind regards\n\nVersion 2:\n\nDear {d.prose.word('name')},\n\n{formal}\n\nYours sincerely"
+    return (
+        f"Version 1:\n\nDear {d.prose.word('name')},\n\n{body}\n\nKind "
+        f"regards\n\nVersion 2:\n\nDear {d.prose.word('name')},\n\n{formal}\n\n"
+        "Yours sincerely"
+    )
 
 
 def rubric_levels(d: Draw) -> str:
@@ -192,7 +207,10 @@ def rubric_levels(d: Draw) -> str:
     criteria = [
         (
             d.prose.phrase(),
-            f"{Prose(d.rng).word('verb')} the {Prose(d.rng).word('noun')} and {Prose(d.rng).word('verb')} each {Prose(d.rng).word('noun')}",
+            (
+                f"{Prose(d.rng).word('verb')} the {Prose(d.rng).word('noun')} "
+                f"and {Prose(d.rng).word('verb')} each {Prose(d.rng).word('noun')}"
+            ),
         )
         for _ in range(d.rng.randint(3, 7))
     ]
@@ -203,8 +221,14 @@ def rubric_levels(d: Draw) -> str:
 
 def rubric_table(d: Draw) -> str:
     w = Prose(d.rng)
-    rows = [f"| {w.word('concept').title()} | Shows excellent {c} of the {n} | Shows good {c} of the {n} | Shows limited {c} of the {n} | Shows no {c} of the {n} |"
-            for c, n in ((w.word("concept"), w.word("noun")) for _ in range(d.rng.randint(4, 9)))]  # fmt: skip
+    rows = [
+        (
+            f"| {w.word('concept').title()} | Shows excellent {c} of the {n} "
+            f"| Shows good {c} of the {n} | Shows limited {c} of the {n} | "
+            f"Shows no {c} of the {n} |"
+        )
+        for c, n in ((w.word("concept"), w.word("noun")) for _ in range(d.rng.randint(4, 9)))
+    ]
     return "| Criterion | 4 | 3 | 2 | 1 |\n|---|---|---|---|---|\n" + "\n".join(rows)
 
 
@@ -215,7 +239,10 @@ def checklist(d: Draw) -> str:
 def recipe(d: Draw) -> str:
     w = Prose(d.rng)
     items = "\n".join(
-        f"- {d.rng.randint(1, 4)} {d.rng.choice(['cups', 'tablespoons', 'teaspoons', 'grams'])} of {w.word('adj')} {w.word('noun')}, chopped"
+        (
+            f"- {d.rng.randint(1, 4)} {d.rng.choice(['cups', 'tablespoons', 'teaspoons', 'grams'])} "
+            f"of {w.word('adj')} {w.word('noun')}, chopped"
+        )
         for _ in range(d.rng.randint(6, 16))
     )
     steps = "\n".join(
@@ -241,7 +268,12 @@ def workout(d: Draw) -> str:
 def meal_plan(d: Draw) -> str:
     w = Prose(d.rng)
     return "\n\n".join(
-        f"Day {i}:\n- Breakfast: {w.word('adj')} {w.word('noun')} with {w.word('noun')}\n- Lunch: grilled {w.word('noun')} and {w.word('noun')}\n- Dinner: {w.word('adj')} {w.word('noun')} soup\n- Snack: one apple"
+        (
+            f"Day {i}:\n- Breakfast: {w.word('adj')} {w.word('noun')} "
+            f"with {w.word('noun')}\n- Lunch: grilled {w.word('noun')} "
+            f"and {w.word('noun')}\n- Dinner: {w.word('adj')} {w.word('noun')} "
+            "soup\n- Snack: one apple"
+        )
         for i in range(1, d.rng.choice([7, 14]) + 1)
     )
 
@@ -249,7 +281,11 @@ def meal_plan(d: Draw) -> str:
 def legal_clauses(d: Draw) -> str:
     w = Prose(d.rng)
     return "\n\n".join(
-        f"{i}.{j} The Lessee shall not {w.word('verb')} the {w.word('noun')} without the prior written consent of the Lessor, and shall {w.word('verb')} each {w.word('noun')}."
+        (
+            f"{i}.{j} The Lessee shall not {w.word('verb')} the {w.word('noun')} "
+            f"without the prior written consent of the Lessor, and shall {w.word('verb')} "
+            f"each {w.word('noun')}."
+        )
         for i in range(1, d.rng.randint(2, 5))
         for j in range(1, d.rng.randint(3, 8))
     )
@@ -258,7 +294,12 @@ def legal_clauses(d: Draw) -> str:
 def patent_claims(d: Draw) -> str:
     w = Prose(d.rng)
     return "\n\n".join(
-        f"{i}. The method of claim {d.rng.randint(1, i - 1)}, wherein the {w.word('adj')} {w.word('noun')} is configured to {w.word('verb')} the {w.word('noun')}, and wherein the {w.word('noun')} is {w.word('adj')}."
+        (
+            f"{i}. The method of claim {d.rng.randint(1, i - 1)}, wherein "
+            f"the {w.word('adj')} {w.word('noun')} is configured to {w.word('verb')} "
+            f"the {w.word('noun')}, and wherein the {w.word('noun')} "
+            f"is {w.word('adj')}."
+        )
         for i in range(2, d.rng.randint(9, 30))
     )
 
@@ -266,7 +307,11 @@ def patent_claims(d: Draw) -> str:
 def bibliography(d: Draw) -> str:
     p = d.prose
     return "\n".join(
-        f"[{i}] {p.word('name')} {p.word('place')}, and {p.word('name')} {p.word('place')}. {p.phrase()}. Journal of {d.noun()}, vol. {d.rng.randint(1, 60)}, pp. {d.rng.randint(1, 400)}-{d.rng.randint(401, 900)}, {d.rng.randint(1950, 2024)}."
+        (
+            f"[{i}] {p.word('name')} {p.word('place')}, and {p.word('name')} "
+            f"{p.word('place')}. {p.phrase()}. Journal of {d.noun()}, vol. {d.rng.randint(1, 60)}, "
+            f"pp. {d.rng.randint(1, 400)}-{d.rng.randint(401, 900)}, {d.rng.randint(1950, 2024)}."
+        )
         for i in range(1, d.many(6, 60))
     )
 
@@ -302,14 +347,20 @@ def flashcards(d: Draw) -> str:
 
 def directions(d: Draw) -> str:
     return "\n".join(
-        f"{i}. Turn {d.rng.choice(['left', 'right'])} onto {Prose(d.rng).word('name')} St and continue for {d.rng.uniform(0.1, 4):.1f} miles."
+        (
+            f"{i}. Turn {d.rng.choice(['left', 'right'])} onto {Prose(d.rng).word('name')} "
+            f"St and continue for {d.rng.uniform(0.1, 4):.1f} miles."
+        )
         for i in range(1, d.rng.randint(8, 18))
     )
 
 
 def knitting(d: Draw) -> str:
     return "\n".join(
-        f"Row {i}: K{d.rng.randint(1, 6)}, *P{d.rng.randint(1, 4)}, K{d.rng.randint(1, 4)}; rep from * to last {d.rng.randint(1, 6)} sts, K{d.rng.randint(1, 4)}."
+        (
+            f"Row {i}: K{d.rng.randint(1, 6)}, *P{d.rng.randint(1, 4)}, K{d.rng.randint(1, 4)}; "
+            f"rep from * to last {d.rng.randint(1, 6)} sts, K{d.rng.randint(1, 4)}."
+        )
         for i in range(1, d.rng.randint(8, 30))
     )
 
@@ -340,7 +391,8 @@ def company_bullets(d: Draw) -> str:
     for _ in range(d.rng.randint(5, 20)):
         name = f"{w.word('noun').title()} {w.word('place')}"
         parts.append(
-            f"**{name}**\n- Founded: {d.rng.randint(1850, 2020)}\n- Headquarters: {w.word('place')}\n- Employees: {d.rng.randint(9, 90000)}\n- Known for: {w.word('adj')} {w.word('noun')}s"
+            f"**{name}**\n- Founded: {d.rng.randint(1850, 2020)}\n- Headquarters: {w.word('place')}\n"
+            f"- Employees: {d.rng.randint(9, 90000)}\n- Known for: {w.word('adj')} {w.word('noun')}s"
         )
     return "\n\n".join(parts)
 
@@ -400,7 +452,9 @@ def parallel_maths(d: Draw) -> str:
     for i in range(1, d.rng.randint(6, 20)):
         a, b = d.rng.randint(2, 30), d.rng.randint(2, 90)
         steps.append(
-            f"Step {i}: Substitute $x = {a}$ into the equation.\n$$f({a}) = {b} \\cdot {a} + {i} = {a * b + i}$$\nTherefore, $f({a}) = {a * b + i}$."
+            f"Step {i}: Substitute $x = {a}$ into the equation.\n$$f({a}) "
+            f"= {b} \\cdot {a} + {i} = {a * b + i}$$\nTherefore, $f({a}) "
+            f"= {a * b + i}$."
         )
     return "\n\n".join(steps)
 
@@ -501,6 +555,28 @@ def fill_in_form(d: Draw) -> str:
     return "\n\n".join(f"{d.prose.phrase()}: {'_' * d.rng.randint(15, 60)}" for _ in range(d.rng.randint(8, 25)))
 
 
+def blank_table(d: Draw) -> str:
+    """A plan to fill in: rows that differ by a number or a day, at the length people print."""
+    columns = d.rng.randint(2, 5)
+    names = d.rng.choice([[str(i) for i in range(1, d.rng.randint(6, 13))], list(calendar.day_name)])
+    head = "| | " + " | ".join(d.prose.phrase() for _ in range(columns)) + " |\n" + "|---" * (columns + 1) + "|\n"
+    return f"{d.prose.text(300)}\n\n{head}" + "\n".join(f"| {name} |" + "   |" * columns for name in names)
+
+
+def blank_space(d: Draw) -> str:
+    """Centred lines, deep indents, and empty lines between parts."""
+    lines = [" " * d.rng.randint(8, 70) + d.prose.phrase() for _ in range(d.rng.randint(4, 12))]
+    return f"{d.prose.text(400)}" + "\n" * d.rng.randint(3, 18) + ("\n" * d.rng.randint(1, 5)).join(lines)
+
+
+def zero_array(d: Draw) -> str:
+    """A fresh buffer or an embedding with few values set."""
+    values = ["0"] * d.rng.randint(16, 40)
+    for _ in range(d.rng.randint(0, 3)):
+        values[d.rng.randrange(len(values))] = d.number()
+    return f"{d.prose.text(400)}\n\nbuffer = [{', '.join(values)}]\n\n{d.prose.text(400)}"
+
+
 def contents_leaders(d: Draw) -> str:
     page, lines = 1, []
     for i in range(1, d.rng.randint(8, 40)):
@@ -536,11 +612,70 @@ def mixed_answer(d: Draw) -> str:
 
 
 TEXT: tuple[Maker, ...] = (
-    poem_refrain, song, song_vocables, counting_song, cumulative_song, litany, affirmations, anaphora, emphasis,
-    dialogue_names, interview, chess_pgn, chess_boards, abc_music, drum_tab, guitar_chords, translation_twice,
-    letter_twice, rubric_levels, rubric_table, checklist, recipe, workout, meal_plan, legal_clauses, patent_claims,
-    bibliography, dictionary, phone_list, quiz, survey, flashcards, directions, knitting, glossed_twice, conjugation,
-    sentence_pairs, company_bullets, word_list, primes, times_table, times_grid, arithmetic_drill, unit_conversion,
-    parallel_maths, case_check, fibonacci, loan_schedule, countdown, alphabet, year_calendar, sudoku, crossword, maze,
-    ascii_art, bar_chart, separators, fill_in_form, contents_leaders, emoji_row, star_ratings, plain_prose, mixed_answer,
-)  # fmt: skip
+    poem_refrain,
+    song,
+    song_vocables,
+    counting_song,
+    cumulative_song,
+    litany,
+    affirmations,
+    anaphora,
+    emphasis,
+    dialogue_names,
+    interview,
+    chess_pgn,
+    chess_boards,
+    abc_music,
+    drum_tab,
+    guitar_chords,
+    translation_twice,
+    letter_twice,
+    rubric_levels,
+    rubric_table,
+    checklist,
+    recipe,
+    workout,
+    meal_plan,
+    legal_clauses,
+    patent_claims,
+    bibliography,
+    dictionary,
+    phone_list,
+    quiz,
+    survey,
+    flashcards,
+    directions,
+    knitting,
+    glossed_twice,
+    conjugation,
+    sentence_pairs,
+    company_bullets,
+    word_list,
+    primes,
+    times_table,
+    times_grid,
+    arithmetic_drill,
+    unit_conversion,
+    parallel_maths,
+    case_check,
+    fibonacci,
+    loan_schedule,
+    countdown,
+    alphabet,
+    year_calendar,
+    sudoku,
+    crossword,
+    maze,
+    ascii_art,
+    bar_chart,
+    separators,
+    fill_in_form,
+    contents_leaders,
+    blank_table,
+    blank_space,
+    zero_array,
+    emoji_row,
+    star_ratings,
+    plain_prose,
+    mixed_answer,
+)

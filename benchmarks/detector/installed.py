@@ -14,12 +14,27 @@ from pathlib import Path
 from benchmarks.detector.rows import Row, ok
 
 SUFFIXES = {
-    ".py": "installed_python", ".pyi": "installed_python", ".json": "installed_json", ".csv": "installed_csv",
-    ".txt": "installed_text", ".rst": "installed_text", ".md": "installed_text", ".html": "installed_markup",
-    ".xml": "installed_markup", ".css": "installed_markup", ".js": "installed_script", ".c": "installed_c",
-    ".h": "installed_c", ".pxd": "installed_python", ".toml": "installed_config", ".cfg": "installed_config",
-    ".yaml": "installed_config", ".ipynb": "installed_json", ".sql": "installed_script", ".sh": "installed_script",
-}  # fmt: skip
+    ".py": "installed_python",
+    ".pyi": "installed_python",
+    ".json": "installed_json",
+    ".csv": "installed_csv",
+    ".txt": "installed_text",
+    ".rst": "installed_text",
+    ".md": "installed_text",
+    ".html": "installed_markup",
+    ".xml": "installed_markup",
+    ".css": "installed_markup",
+    ".js": "installed_script",
+    ".c": "installed_c",
+    ".h": "installed_c",
+    ".pxd": "installed_python",
+    ".toml": "installed_config",
+    ".cfg": "installed_config",
+    ".yaml": "installed_config",
+    ".ipynb": "installed_json",
+    ".sql": "installed_script",
+    ".sh": "installed_script",
+}
 GENERATED = ("encodings", "pygments/lexers/_", "tzdata", "idna", "cp1", "unicode", "grammar", "pydoc_data")
 """Path parts of files that a program wrote, most of them tables of one constant row: a category of their own."""
 

@@ -154,21 +154,32 @@ def mixed_script(d: Draw) -> Plan:
 # ---------------------------------------------------------------- reasoning
 
 _DOUBTS = {
-    "en": ["Wait, let me check again.", "Hmm, that is not right.", "But wait, I should double-check this.",
-           "Let me recalculate.", "Actually, let me re-read the problem.", "Alternatively, we can try again."],
+    "en": [
+        "Wait, let me check again.",
+        "Hmm, that is not right.",
+        "But wait, I should double-check this.",
+        "Let me recalculate.",
+        "Actually, let me re-read the problem.",
+        "Alternatively, we can try again.",
+    ],
     "zh": ["等等，让我再检查一遍。", "不对，重新算一下。", "再想一想。"],
     "ja": ["待って、もう一度確認します。", "違う、計算し直そう。"],
     "ko": ["잠깐, 다시 확인해 보자.", "아니, 다시 계산하자."],
     "ru": ["Подождите, проверю ещё раз.", "Нет, пересчитаем."],
-}  # fmt: skip
+}
 
 
 def _equation(rng: random.Random) -> str:
     a, b, x = rng.randint(2, 19), rng.randint(2, 60), rng.choice("xynkt")
     return rng.choice(
-        [f"${a}{x} + {b} = {a * 7 + b}$, so ${x} = 7$", f"$\\frac{{{a}}}{{{b}}} \\cdot {x} = {a}$", f"${a} \\times {b} = {a * b}$",
-         f"\\[\n\\int_0^{{{a}}} {x}^2\\,d{x} = \\frac{{{a}^3}}{{3}}\n\\]", f"${x}^2 - {a}{x} + {b} \\geq 0$"]
-    )  # fmt: skip
+        [
+            f"${a}{x} + {b} = {a * 7 + b}$, so ${x} = 7$",
+            f"$\\frac{{{a}}}{{{b}}} \\cdot {x} = {a}$",
+            f"${a} \\times {b} = {a * b}$",
+            f"\\[\n\\int_0^{{{a}}} {x}^2\\,d{x} = \\frac{{{a}^3}}{{3}}\n\\]",
+            f"${x}^2 - {a}{x} + {b} \\geq 0$",
+        ]
+    )
 
 
 def reasoning_same(d: Draw) -> Plan:
@@ -193,8 +204,13 @@ def latex_same(d: Draw) -> Plan:
 
 # ---------------------------------------------------------------- counters
 
-_ITEM = {"en": ["Item", "Step", "Chapter", "Maritime Technology", "Example", "Reason", "Question", "Section"],
-         "zh": ["项目", "第一步", "章节"], "ja": ["項目", "手順"], "ko": ["항목", "단계"], "ru": ["Пункт", "Глава", "Шаг"]}  # fmt: skip
+_ITEM = {
+    "en": ["Item", "Step", "Chapter", "Maritime Technology", "Example", "Reason", "Question", "Section"],
+    "zh": ["项目", "第一步", "章节"],
+    "ja": ["項目", "手順"],
+    "ko": ["항목", "단계"],
+    "ru": ["Пункт", "Глава", "Шаг"],
+}
 
 
 def _numbers(d: Draw, n: int, *, steps: Sequence[int] = (1, 1, 1, 2, 5, 10)) -> list[int]:
@@ -236,8 +252,13 @@ def counter_block(d: Draw) -> Plan:
 def counter_two(d: Draw) -> Plan:
     turns = [d.prose.phrase() for _ in range(2)]
     n = d.amount(len(turns[0]) + 6, least=20, chars=800)
-    return Plan(kind="counter", lead="\n", copies=[
-        f"{2 * i + 1}. {turns[0]} {3 + 2 * i}.\n{2 * i + 2}. {turns[1]} {4 + 2 * i}.\n" for i in range(n // 2 + 1)])  # fmt: skip
+    return Plan(
+        kind="counter",
+        lead="\n",
+        copies=[
+            f"{2 * i + 1}. {turns[0]} {3 + 2 * i}.\n{2 * i + 2}. {turns[1]} {4 + 2 * i}.\n" for i in range(n // 2 + 1)
+        ],
+    )
 
 
 def counter_dates(d: Draw) -> Plan:
@@ -273,8 +294,15 @@ def counter_steps(d: Draw) -> Plan:
 
 def counter_function(d: Draw) -> Plan:
     name = d.prose.word("noun") if d.prose.language == "en" else "value"
-    form = d.rng.choice(["def test_{w}_{n}():\n    assert {w}({n}) == {n}\n\n", "if x == {n}:\n    return {n}\n", "    case {n}: return {n};\n",
-                         "{w}{n} = {w}({n})\n", "int get{n}() {{ return this->{w}{n}; }}\n"])  # fmt: skip
+    form = d.rng.choice(
+        [
+            "def test_{w}_{n}():\n    assert {w}({n}) == {n}\n\n",
+            "if x == {n}:\n    return {n}\n",
+            "    case {n}: return {n};\n",
+            "{w}{n} = {w}({n})\n",
+            "int get{n}() {{ return this->{w}{n}; }}\n",
+        ]
+    )
     n = d.amount(len(form), least=20, chars=800)
     return Plan(
         kind="counter",
@@ -337,8 +365,11 @@ def slots_one(d: Draw) -> Plan:
 def slots_two(d: Draw) -> Plan:
     parts, words = [d.prose.phrase() for _ in range(3)], _slot_words(d, d.rng.randint(4, 12))
     n = d.amount(len("".join(parts)) + 15, least=12, chars=1000)
-    return Plan(kind="near", lead="\n", copies=[
-        f"- {parts[0]} {d.rng.choice(words)} {parts[1]} {d.rng.choice(words)} {parts[2]}\n" for _ in range(n)])  # fmt: skip
+    return Plan(
+        kind="near",
+        lead="\n",
+        copies=[f"- {parts[0]} {d.rng.choice(words)} {parts[1]} {d.rng.choice(words)} {parts[2]}\n" for _ in range(n)],
+    )
 
 
 def slots_cycle(d: Draw) -> Plan:
@@ -375,7 +406,8 @@ def dialogue_near(d: Draw) -> Plan:
 def _code_head(d: Draw) -> str:
     words = [Prose(d.rng).word("noun") for _ in range(6)]
     return (
-        f"import {d.rng.choice(['os', 'json', 'random', 'csv'])}\n\n\ndef {words[0]}_{words[1]}({words[2]}, limit={d.rng.randint(2, 99)}):\n"
+        f"import {d.rng.choice(['os', 'json', 'random', 'csv'])}\n\n\n"
+        f"def {words[0]}_{words[1]}({words[2]}, limit={d.rng.randint(2, 99)}):\n"
         f'    """{Prose(d.rng).sentence()}"""\n    {words[3]} = [{words[2]}[0]]\n    for {words[4]} in {words[2]}:\n'
         f"        if {words[4]} > limit:\n            {words[3]}.append({words[4]} * {d.rng.randint(2, 9)})\n"
         f"    return {words[3]}\n\n\n"
@@ -384,8 +416,19 @@ def _code_head(d: Draw) -> str:
 
 def code_line(d: Draw) -> Plan:
     w, v = Prose(d.rng).word("noun"), Prose(d.rng).word("noun")
-    unit = d.rng.choice([f"{w}.append({v})\n", f"    print({w}[{v}])\n", f"#include <{w}.h>\n", f"import {w}.{v};\n", f"  {w} = {w} + {v};\n",
-                         f"        self.assertEqual({w}({v}), None)\n", f"    assert {w}({v}) is True\n", "    }\n", "// TODO\n"])  # fmt: skip
+    unit = d.rng.choice(
+        [
+            f"{w}.append({v})\n",
+            f"    print({w}[{v}])\n",
+            f"#include <{w}.h>\n",
+            f"import {w}.{v};\n",
+            f"  {w} = {w} + {v};\n",
+            f"        self.assertEqual({w}({v}), None)\n",
+            f"    assert {w}({v}) is True\n",
+            "    }\n",
+            "// TODO\n",
+        ]
+    )
     return Plan(kind="verbatim", copies=d.same(unit, least=12), lead=_code_head(d), bare=True)
 
 
@@ -411,7 +454,11 @@ def json_string(d: Draw) -> Plan:
 
 
 def json_rows(d: Draw) -> Plan:
-    unit = f'    {{\n      "title": "{d.prose.phrase()}",\n      "note": "{d.prose.sentence()}",\n      "count": {d.rng.randint(0, 99)}\n    }},\n'
+    unit = (
+        f'    {{\n      "title": "{d.prose.phrase()}",\n      "note": '
+        f'"{d.prose.sentence()}",\n      "count": {d.rng.randint(0, 99)}\n'
+        "    },\n"
+    )
     return Plan(kind="verbatim", copies=d.same(unit, least=5), lead='{\n  "rows": [\n', bare=True, closing="  ]\n}\n")
 
 
@@ -447,20 +494,76 @@ def table_empty(d: Draw) -> Plan:
 
 
 def markup(d: Draw) -> Plan:
-    unit = d.rng.choice([f"<li>{d.prose.phrase()}</li>\n", "L 10 10 ", f"  margin: {d.rng.randint(0, 9)}px;\n", "</span>", f"<p>{d.prose.sentence()}</p>\n",
-                         f"INSERT INTO t VALUES ({d.rng.randint(1, 9)}, '{d.prose.phrase()}');\n", "0x00, ", "A" * 4])  # fmt: skip
+    unit = d.rng.choice(
+        [
+            f"<li>{d.prose.phrase()}</li>\n",
+            "L 10 10 ",
+            f"  margin: {d.rng.randint(0, 9)}px;\n",
+            "</span>",
+            f"<p>{d.prose.sentence()}</p>\n",
+            f"INSERT INTO t VALUES ({d.rng.randint(1, 9)}, '{d.prose.phrase()}');\n",
+            "0x00, ",
+            "A" * 4,
+        ]
+    )
     return Plan(kind="verbatim", copies=d.same(unit, least=15, chars=500), lead='<section class="main">\n')
 
 
 FAMILIES: tuple[Family, ...] = (
-    token_character, token_word, whitespace, escapes, emoji, random_string, phrase, phrase_lines, sentence,
-    two_sentences, question_chain, paragraph, block, headed_block, signature_block, dialogue, list_item, hashtags,
-    mixed_script, reasoning_same, reasoning_short, reasoning_shuffled, latex_same, counter_item, counter_sentence,
-    counter_inside, counter_block, counter_two, counter_dates, counter_years, counter_clock, counter_steps,
-    counter_function, counter_table, counter_json, shuffled_sentences, drawn_sentences, shuffled_items, slots_one,
-    slots_two, slots_cycle, slots_paragraph, dropped_words, dialogue_near, code_line, code_function, code_nested,
-    json_string, json_rows, json_numbers, table_row, table_empty, markup,
-)  # fmt: skip
+    token_character,
+    token_word,
+    whitespace,
+    escapes,
+    emoji,
+    random_string,
+    phrase,
+    phrase_lines,
+    sentence,
+    two_sentences,
+    question_chain,
+    paragraph,
+    block,
+    headed_block,
+    signature_block,
+    dialogue,
+    list_item,
+    hashtags,
+    mixed_script,
+    reasoning_same,
+    reasoning_short,
+    reasoning_shuffled,
+    latex_same,
+    counter_item,
+    counter_sentence,
+    counter_inside,
+    counter_block,
+    counter_two,
+    counter_dates,
+    counter_years,
+    counter_clock,
+    counter_steps,
+    counter_function,
+    counter_table,
+    counter_json,
+    shuffled_sentences,
+    drawn_sentences,
+    shuffled_items,
+    slots_one,
+    slots_two,
+    slots_cycle,
+    slots_paragraph,
+    dropped_words,
+    dialogue_near,
+    code_line,
+    code_function,
+    code_nested,
+    json_string,
+    json_rows,
+    json_numbers,
+    table_row,
+    table_empty,
+    markup,
+)
 
 
 def _context(d: Draw) -> str:

@@ -132,14 +132,37 @@ def _copies(text: str, start: int, period: int) -> int:
 
 # ---------------------------------------------------------------- Gopher
 
-_WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
+_QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
+_MARKS = ",:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪…—–" + _QUOTES
+_ICONS = "\u2190-\u2bff\U0001f000-\U0001faff\u00a9\u00ae\u200d"
+_FIRST = re.compile(rf"\.\.+|\+(?![0-9])|[§%=$£€¥{_ICONS}{re.escape(_MARKS)}]")
+_LAST = re.compile(
+    rf"(?:\.\.+|['’][sS]|(?<=[0-9])(?:\+|%|[$£€¥]|km|cm|mm|kg|mg|ms|MB|GB|m|g|l)|(?<=[0-9a-zа-яё%²+{re.escape(_MARKS)}-])\.|"
+    rf"(?<=[A-Z][A-Z])\.|[{_ICONS}{re.escape(_MARKS)}])\Z"
+)
+_INSIDE = re.compile(
+    r"(\.\.+|…|(?<=[0-9])[+*^-](?=[0-9-])|(?<=[a-zа-яё'\"])\.(?=[A-ZА-ЯЁ'\"])|(?<=[^\W\d_]),(?=[^\W\d_])|"
+    r"(?<=[^\W\d_])(?:---?|[-–—~])(?=[^\W\d_])|(?<=[^\W_])[:<>=/](?=[^\W\d_]))"
+)
 GOPHER_TOP = ((2, 0.2), (3, 0.18), (4, 0.16))
 GOPHER_DUPLICATE = ((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10))
 
 
 def split_words(text: str) -> list[str]:
-    """Words and single punctuation marks. datatrove asks spaCy's English tokenizer, which splits about the same."""
-    return _WORD.findall(text)
+    """Words and marks, about as spaCy's English tokenizer splits them for datatrove: marks come off both ends of what
+    stands between spaces, and a few split it inside."""
+    return [part for chunk in text.split() for part in _split_chunk(chunk)]
+
+
+def _split_chunk(chunk: str) -> list[str]:
+    head, tail = [], []
+    while match := _FIRST.match(chunk):
+        head.append(match.group())
+        chunk = chunk[match.end() :]
+    while match := _LAST.search(chunk):
+        tail.append(match.group())
+        chunk = chunk[: match.start()]
+    return [*head, *(part for part in _INSIDE.split(chunk) if part), *reversed(tail)]
 
 
 def _duplicates(parts: Sequence[str]) -> tuple[int, int]:
@@ -201,10 +224,11 @@ class GeminiContent:
     """The content check of Gemini CLI's `LoopDetectionService`: a 50-character chunk 10 times, at most 250 apart.
 
     The chunk slides by one character. Of the last 10 occurrences the mean distance may be at most 5 chunks, and the
-    texts between them may take at most `forms` different forms (5; None = not looked at, as in 2025). With `resets`, a piece of the stream that shows a table, list
-    item, heading, quote, divider or code fence clears everything, and code blocks are not looked at; the regular
-    expressions are JavaScript's as written there ([*-+] is * and +; the divider class runs from + to _). The last 5,000
-    characters are kept. Positions count UTF-16 units, as JavaScript does.
+    texts between them may take at most `forms` different forms (5; None = not looked at, as in 2025). With `resets`,
+    a piece of the stream that shows a table, list item, heading, quote, divider or code fence clears everything, and
+    code blocks are not looked at; the regular expressions are JavaScript's as written there ([*-+] is * and +; the
+    divider class runs from + to _). The last 5,000 characters are kept. Positions count UTF-16 units, as in
+    JavaScript.
     """
 
     CHUNK, TIMES, HISTORY = 50, 10, 5000

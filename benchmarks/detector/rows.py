@@ -40,9 +40,16 @@ def fold(category: str) -> Literal["dev", "test"]:
 def ok(text: str, category: str, language: str = "en") -> Row:
     """A row without a loop."""
     return Row(
-        text=text, label="ok", kind=None, start=None, end=None, period=None, terminal=None,
-        category=category, language=language,
-    )  # fmt: skip
+        text=text,
+        label="ok",
+        kind=None,
+        start=None,
+        end=None,
+        period=None,
+        terminal=None,
+        category=category,
+        language=language,
+    )
 
 
 def smallest_period(unit: str) -> int:
@@ -78,11 +85,18 @@ def looping(
             end += 1
     terminal = end == len(text)
     return Row(
-        text=text, label="loop" if terminal else "recovered", kind=kind, start=start, end=end, period=period,
-        terminal=terminal, category=category, language=language,
-    )  # fmt: skip
+        text=text,
+        label="loop" if terminal else "recovered",
+        kind=kind,
+        start=start,
+        end=end,
+        period=period,
+        terminal=terminal,
+        category=category,
+        language=language,
+    )
 
 
 def log_uniform(rng: random.Random, low: float, high: float) -> float:
     """A number between `low` and `high`, every factor equally likely."""
-    return low * (max(high, low) / low) ** rng.random()
+    return low * float((max(high, low) / low) ** rng.random())

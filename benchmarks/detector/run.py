@@ -4,7 +4,7 @@
     python -m benchmarks.detector.run labelled.jsonl --json benchmarks/results/detector-accuracy.json
     python -m benchmarks.detector.run --errors                          # and what ours got wrong, by category
 
-A labelled file has a row per text: `text`, `label` (loop, recovered, ok; others are left out), `kind`, for planted loops
+A labelled file has a row per text: `text`, `label` (loop, recovered, ok; others are left out), `kind`, planted loops
 also `start`, `end`, `period`, `terminal`. Without a file: loops_dev.jsonl of the folder $LOOPGUARD_SHARED (default:
 `shared` beside the repository), the generated corpus, and files of this Python installation (no loops among them).
 A loop that recovered is a loop. Speed is single-core, from the same run, over the same texts; rules on token ids get
@@ -156,11 +156,14 @@ def report(name: str, result: dict[str, Any], *, show_errors: bool) -> str:
     ]
     spans, tokens = result["spans"], result["tokens"]
     if spans["planted"]:
-        parts.append(
-            f"\nOurs on {spans['planted']} planted loops: onset within one period {spans['onset_within_one_period']:.1%}, "
-            f"period exact (verbatim) {spans['period_exact_verbatim']:.1%}, kind {spans['kind']:.1%}, "
-            f"terminal or recovered {spans['terminal']:.1%}"
-        )
+        shares = {
+            "onset within one period": spans["onset_within_one_period"],
+            "period exact (verbatim)": spans["period_exact_verbatim"],
+            "kind": spans["kind"],
+            "terminal or recovered": spans["terminal"],
+        }
+        listed = ", ".join(f"{what} {share:.1%}" for what, share in shares.items())
+        parts.append(f"\nOurs on {spans['planted']} planted loops: {listed}")
     parts.append(f"Ours on token ids: the same verdict {tokens['same_verdict_on_ids']:.1%}, F1 {tokens['f1']:.3f}")
     if show_errors:
         parts += [f"{side}: {categories}" for side, categories in result["errors"].items()]

@@ -1,4 +1,4 @@
-"""Between the prompt's step and an engine stands the ledger: what is on disk is taken, what is not is asked and recorded.
+"""Between a prompt's step and an engine stands the ledger: what is on disk is taken, the rest is asked and recorded.
 
 An Asker with no engine only replays: it raises NotAnswered where the ledger has nothing. So the same step that asks in
 the first pass writes the outputs in the second, and a run is a pure function of its ledger and recipe.
@@ -14,13 +14,15 @@ from typing import Any
 
 from loopguard.engines import Completion, Engine, Request
 from loopguard.errors import ContextTooLong, EngineError, EngineUnavailable
-from loopguard.prefs.ledger import Failure, Ledger, digest_messages, request_key
+from loopguard.prefs.keys import digest_messages, request_key
+from loopguard.prefs.ledger import Failure, Ledger
 
 
 class NotAnswered(EngineError):
     """The ledger holds no answer to this request, and nothing may be asked; carries the recorded failure, if any."""
 
     def __init__(self, failure: Failure | None) -> None:
+        """`failure` None: it was never asked."""
         super().__init__(failure.error if failure else "not asked yet")
         self.failure = failure
 
@@ -47,7 +49,7 @@ class Asker:
     async def ask(self, prompt_id: str, request: Request, known: Mapping[bytes, Completion]) -> list[Completion]:
         """All request.n choices, in order; what comes from the engine is on disk before it is returned.
 
-        `known` is what the ledger has for the prompt. Raises NotAnswered, ContextTooLong, EngineError, EngineUnavailable.
+        `known` is what the ledger has for the prompt. Raises EngineError; NotAnswered where nothing may be asked.
         """
         digest = digest_messages(request.messages)
         keys = [self._key(request, k, digest) for k in range(request.n)]

@@ -113,12 +113,15 @@ class _Session:
     offline: bool
     watcher: Watcher
     stop: Stop = field(default_factory=Stop)
+    asking: bool = False
 
     def interrupted(self) -> None:
-        """Ctrl-C, from the main thread."""
+        """Ctrl-C, from the main thread. Raises KeyboardInterrupt where there is nothing left to end in good order."""
         self.stop.wish()
+        if self.stop.wished > 2 or (self.stop.wished == 2 and not self.asking):
+            raise KeyboardInterrupt  # starting, or writing tables: whatever is cut off there is done again
         once = "stopping: waiting for the answers in flight, then writing what is there (Ctrl-C again: at once)"
-        self.watcher.note(once if self.stop.wished == 1 else "stopping at once")
+        self.watcher.note(once if self.stop.wished == 1 else "leaving the answers in flight, writing what is there")
 
     async def run(self, reader: PromptReader) -> Run:
         """Both passes, and the summary."""
@@ -130,13 +133,15 @@ class _Session:
         async with AsyncExitStack() as stack:
             sampler, judge = _open_engines(recipe, stack)
             ledger = stack.enter_context(Ledger.open(self.run_dir))
-            _hold_against(saved, recipe, self.run_dir)  # before any server is asked: the likelier mistake
+            held = saved if ledger.tally()["answers"] else None  # without answers there is nothing to protect
+            _hold_against(held, recipe, self.run_dir)  # before any server is asked: the likelier mistake
             recipe = await _settle_models(recipe, sampler, judge, judged=spec is not None, offline=self.offline)
-            _hold_against(saved, recipe, self.run_dir)
-            write_text(self.run_dir / RECIPE, recipe.to_toml(header=_header(recipe, self.run_dir)))
+            _hold_against(held, recipe, self.run_dir)
             ledger.set_prompts(_source_rows(reader))
-            step = _step(recipe, ledger, detector, spec, sampler, judge)
-            asked = await self._ask(step, fingerprint(recipe, detector, spec), sampler, judge)
+            step, mark = _step(recipe, ledger, detector, spec, sampler, judge), fingerprint(recipe, detector, spec)
+            missing = await self._make_ready(step, mark, sampler, judge)
+            write_text(self.run_dir / RECIPE, recipe.to_toml(header=_header(recipe, self.run_dir)))
+            asked = await self._ask(step, mark) if missing else Asked()
             replay = _step(recipe, ledger, detector, spec, None, None)
             provenance = Provenance(
                 model=recipe.engine.model, judge=spec.signature if spec else "none", detector=detector.signature
@@ -149,21 +154,27 @@ class _Session:
         write_json(self.run_dir / SUMMARY, summary)
         return Run(self.run_dir)
 
-    async def _ask(self, step: Step, mark: str, sampler: Engine, judge: Engine) -> Asked:
-        """The first pass; nothing is started, no model loaded, when nothing is missing."""
+    async def _make_ready(self, step: Step, mark: str, sampler: Engine, judge: Engine) -> bool:
+        """Start the engines that are needed, if anything is missing and may be asked; says whether."""
         ledger = step.ledger
         total, done = ledger.count(), ledger.count(done_under=mark)
         self.watcher.asking(total=total, done=done)
         if self.offline or done == total:
-            return Asked()
+            return False
         if ledger.count(state="done") < total:
             await sampler.start()
         if step.spec is not None:
             await judge.start()
+        return True
+
+    async def _ask(self, step: Step, mark: str) -> Asked:
+        """The first pass."""
         judging = step.recipe.judge.engine_section(step.recipe.engine).concurrency
         workers = min(2 * step.recipe.engine.concurrency + judging, 1024)
+        self.asking = True
         asked = await ask_missing(step, workers=workers, fingerprint=mark, watcher=self.watcher, stop=self.stop)
-        if isinstance(asked.error, StorageError) or (asked.error and not ledger.tally()["answers"]):
+        self.asking = False
+        if isinstance(asked.error, StorageError) or (asked.error and not step.ledger.tally()["answers"]):
             raise asked.error
         return asked
 
@@ -307,9 +318,11 @@ def _in_own_thread(work: Callable[[], T], *, on_interrupt: Callable[[], None]) -
 
     thread = threading.Thread(target=target, name="build-prefs", daemon=True)
     thread.start()
-    while thread.is_alive():
+    alive = True
+    while alive:
         try:
             thread.join(timeout=0.2)
+            alive = thread.is_alive()
         except KeyboardInterrupt:
             on_interrupt()
     if errors:

@@ -1,9 +1,9 @@
 """Untrusted text inside a judge's prompt: a fence that the text cannot close, and no control tokens in it.
 
 Candidates are written by a model that may have learnt to say "give me 10". Three things hold it in: the fence carries a
-nonce that depends on the text itself, so no text can contain its own (it would have to predict its own SHA-256); what looks
-like a fence or like a chat template's control token is broken up; and the template is filled in one pass, so that
-nothing inside a candidate is ever read as a placeholder.
+nonce that depends on the text itself, so no text can contain its own (it would have to predict its own SHA-256); what
+looks like a fence or like a chat template's control token is broken up; and the template is filled in one pass, so
+that nothing inside a candidate is ever read as a placeholder.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import re
 
 _CONTROL_TOKEN = re.compile(
     r"<(?P<pipe>[|｜][^<>\n]{1,48}[|｜])>"  # ChatML, Llama 3, Phi, DeepSeek: <|im_end|>, <｜end▁of▁sentence｜>
-    r"|<(?P<turn>/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|turn))>"  # Llama 2, Gemma
-    r"|\[(?P<inst>/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS))\]"  # Mistral
-    r"|<<(?P<sys>/?SYS)>>"
+    r"|<(?P<half>[|｜]\w{1,32}|\w{1,32}[|｜])>"  # Gemma 4: <|turn>, <turn|>
+    r"|<(?P<turn>/?(?:s|bos|eos|pad|unk|mask|sop|eop|start_of_turn|end_of_turn|turn|seed:\w{1,32}))>"  # Llama 2, Gemma
+    r"|<(?P<upper>[A-Z_]{1,32}_TOKEN)>"  # Command R: <BOS_TOKEN>
+    r"|\[(?P<inst>/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_[A-Z]{1,16}|gMASK))\]"  # Mistral, GLM
+    r"|<<(?P<sys>/?SYS)>>"  # Llama 2
 )
 _FENCE = re.compile(r"(?:<<<|>>>)")
 

@@ -55,7 +55,9 @@ class JudgeSpec(Section):
     description: str = ""
     scale: Scale = Scale()
     system: str = Field("", description="system message, plain text")
-    template: str = Field(description="user message: Jinja2 over prompt, answer, reference, scale, fenced text inserted whole")
+    template: str = Field(
+        description="user message: Jinja2 over prompt, answer, reference (each in its fence), low, high"
+    )
     shows_reasoning: bool = Field(False, description="whether the judge sees thinking text, or the answer alone")
     max_chars: int = Field(24_000, ge=200, description="longer prompts and answers are cut in the middle for the judge")
     min_label_mass: float = Field(0.3, ge=0, le=1, description="least probability on the labels for logprobs to count")
@@ -64,12 +66,13 @@ class JudgeSpec(Section):
     @field_validator("template")
     @classmethod
     def _fills(cls, value: str) -> str:
-        try:
-            text = _template(value).render(prompt="<p>", answer="<a>", reference="<r>", low=1, high=5)
-        except Exception as error:
-            raise ValueError(f"template: {error} (known: prompt, answer, reference, low, high)") from None
-        if "<p>" not in text or "<a>" not in text:
-            raise ValueError("template must show {{ prompt }} and {{ answer }}")
+        for reference in ("<r>", ""):
+            try:
+                text = _template(value).render(prompt="<p>", answer="<a>", reference=reference, low=1, high=5)
+            except Exception as error:  # whatever a template can raise: it is the spec that is wrong
+                raise ValueError(f"{error} (known: prompt, answer, reference, low, high)") from None
+            if "<p>" not in text or "<a>" not in text:
+                raise ValueError("it must show {{ prompt }} and {{ answer }}, with a reference and without")
         return value
 
     @property
@@ -159,7 +162,9 @@ async def _ask_twice(spec: JudgeSpec, request: Request, ask: Callable[[Request],
     try:
         return read_first_token(spec, await ask(request))
     except JudgeError:
-        in_json = dataclasses.replace(request, top_logprobs=0, json_schema=schema(spec), max_tokens=spec.max_tokens + 48)
+        in_json = dataclasses.replace(
+            request, top_logprobs=0, json_schema=schema(spec), max_tokens=spec.max_tokens + 48
+        )
         return read_json(spec, await ask(in_json))
 
 
@@ -170,13 +175,20 @@ def schema(spec: JudgeSpec) -> dict[str, Any]:
 
 
 def read_first_token(spec: JudgeSpec, reply: Completion) -> Score:
-    """The expected score over the first token's labels, or the integer that the reply is. Raises JudgeError."""
+    """The expected score over the first token's labels, or the integer that the reply is. Raises JudgeError.
+
+    Labels count only where the reply is no longer number or sentence that happens to begin with one.
+    """
     if reply.first_logprobs is None:
         return read_integer(spec, reply)
+    if _GOES_ON.match(reply.content) and _bare_integer(spec, reply) not in spec.scale.labels:
+        raise JudgeError(f"begins with a digit that is no grade: {_seen(reply)}")
     weights = label_weights(spec, reply.first_logprobs)
     mass = sum(weights.values())
     if mass < max(spec.min_label_mass, 1e-9):
-        raise JudgeError(f"only {mass:.2f} of the probability lies on {spec.scale.low}..{spec.scale.high}: {_seen(reply)}")
+        raise JudgeError(
+            f"only {mass:.2f} of the probability lies on {spec.scale.low}..{spec.scale.high}: {_seen(reply)}"
+        )
     expected = sum(label * weight for label, weight in weights.items()) / mass
     return Score(value=expected, method="logprobs", mass=min(1.0, mass))
 
@@ -191,37 +203,60 @@ def label_weights(spec: JudgeSpec, logprobs: Mapping[str, float]) -> dict[int, f
     return weights
 
 
-_INTEGER = re.compile(r"\s*(?:score\s*[:=]\s*)?\**(\d{1,3})\**(?:\s*/\s*(\d{1,3}))?\s*\.?\s*", re.IGNORECASE)
+_INTEGER = re.compile(
+    r"[\s*]*(?:(?:score|grade|rating)[\s*]*[:=][\s*]*)?(\d{1,3})[\s*]*(?:(?:/|out of)\s*(\d{1,3}))?[\s*]*\.?[\s*]*",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"\s*\d(?:\d|[.,]\d|\s*/|\s*%|\s+out of|[ \t]+[^\W\d_])", re.IGNORECASE)
+"""10, 4.5, 4/10, 4 %, 3 reasons why: the digit is a part of something else."""
 
 
 def read_integer(spec: JudgeSpec, reply: Completion) -> Score:
     """The score of a reply that is nothing but an integer of the scale: "4", "Score: 4", "4/5". Raises JudgeError."""
+    value = _bare_integer(spec, reply)
+    if value is None:
+        raise JudgeError(f"neither log-probabilities nor a bare integer: {_seen(reply)}")
+    return Score(value=_on_scale(spec, value, reply), method="integer")
+
+
+def _bare_integer(spec: JudgeSpec, reply: Completion) -> int | None:
     match = _INTEGER.fullmatch(reply.content)
     if match is None or (match[2] and int(match[2]) != spec.scale.high):
-        raise JudgeError(f"neither log-probabilities nor a bare integer: {_seen(reply)}")
-    return Score(value=_on_scale(spec, int(match[1]), reply), method="integer")
+        return None
+    return int(match[1])
 
 
 def read_json(spec: JudgeSpec, reply: Completion) -> Score:
     """The score of a reply that is the JSON object asked for, or a bare integer. Raises JudgeError."""
-    text = reply.content.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    text = _CODE_FENCE.sub("", reply.content.strip())
     try:
-        value = json.loads(text)
-    except ValueError:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
         return read_integer(spec, reply)
-    if isinstance(value, dict):
-        value = value.get("score")
+    if not isinstance(answer, dict):
+        return read_integer(spec, reply)
+    value = answer.get("score")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise JudgeError(f"no integer under 'score': {_seen(reply)}")
     return Score(value=_on_scale(spec, value, reply), method="json")
 
 
+_CODE_FENCE = re.compile(r"\A```\w*\s*|\s*```\Z")
+
+
 def _on_scale(spec: JudgeSpec, value: int, reply: Completion) -> float:
     if value not in spec.scale.labels:
-        raise JudgeError(f"{value} is not on the scale {spec.scale.low}..{spec.scale.high}: {_seen(reply)}")
+        seen = "that" if value > 999 else value
+        raise JudgeError(f"{seen} is not on the scale {spec.scale.low}..{spec.scale.high}: {_seen(reply)}")
     return float(value)
 
 
 def _seen(reply: Completion) -> str:
     text = " ".join(reply.content.split())
-    return repr(text[:80]) if text else f"an empty reply (finish_reason {reply.finish_reason})"
+    if text:
+        return repr(text[:80])
+    if reply.reasoning:
+        return "nothing but thinking: switch it off in [judge] extra_body, or raise max_tokens in the judge's .toml"
+    return f"an empty reply (finish_reason {reply.finish_reason})"

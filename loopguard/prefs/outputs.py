@@ -4,7 +4,7 @@
     preferences.parquet   the pairs; preferences.jsonl holds the same rows
     skipped.parquet       every prompt, and every row of the prompts file, that gave no pair, with the named reason
 
-Flat metadata beside the message lists, no column named `messages` or `completion`: trainers read those names as their own.
+Flat metadata beside the message lists, no column named `messages` or `completion`: trainers read those names as theirs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def schemas() -> dict[str, pa.Schema]:
 
     text, whole, real, truth = pa.string(), pa.int64(), pa.float64(), pa.bool_()
     messages = pa.list_(pa.struct([("role", text), ("content", text)]))
-    loop = {"reason": text, "kind": text, "terminal": truth, "start": whole, "end": whole, "period": whole, "repeats": real}
+    loop = {"reason": text, "kind": text, "terminal": truth}
+    loop |= {"start": whole, "end": whole, "period": whole, "repeats": real}
     preferences = {
         **{"prompt": messages, "chosen": messages, "rejected": messages},
         **{"prompt_id": text, "row": whole, "pair_index": whole, "reason": text},
@@ -95,18 +96,24 @@ class Tables:
     """The three tables while they are written; they appear under their names together, when the block ends well."""
 
     def __init__(self, run_dir: Path, provenance: Provenance) -> None:
+        """Open all files, under temporary names. Raises StorageError."""
         remove_leftovers(run_dir)
-        self._stack = ExitStack()
-        open_ = self._stack.enter_context
-        tables = {name: open_(TableWriter(run_dir / name, schema)) for name, schema in schemas().items()}
+        with ExitStack() as stack:
+            open_ = stack.enter_context
+            tables = {name: open_(TableWriter(run_dir / name, schema)) for name, schema in schemas().items()}
+            self._jsonl = open_(JsonlWriter(run_dir / PREFERENCES_JSONL))
+            self._stack = stack.pop_all()
         self._candidates, self._preferences, self._skipped = tables[CANDIDATES], tables[PREFERENCES], tables[SKIPPED]
-        self._jsonl = open_(JsonlWriter(run_dir / PREFERENCES_JSONL))
         self._common = {"model": provenance.model, "judge": provenance.judge, "detector": provenance.detector}
 
     def __enter__(self) -> Tables:
+        """The tables, to `add` to."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish all files, or leave none of them after an error."""
         self._stack.__exit__(kind, error, trace)
 
     def add(self, outcome: Outcome) -> None:

@@ -7,17 +7,19 @@ errors that name the file, the key and what is allowed. `Recipe()` alone is the 
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from loopguard.engines import EngineOptions
-from loopguard.errors import RecipeError
+from loopguard.errors import InputError, RecipeError
 from loopguard.house import find
-
+from loopguard.loops.settings import DetectorSettings
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -28,31 +30,44 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _no_secret_in_the_address(value: str) -> str:
+    if "@" in value.partition("://")[2].partition("/")[0]:
+        raise ValueError("an address without user:password@; put the key into an environment variable (api_key_env)")
+    return value
+
+
+def _a_name_not_a_key(value: str) -> str:
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", value):
+        raise ValueError("the NAME of an environment variable (A to Z, 0 to 9, _), never the key itself")
+    return value
+
+
+def _fit_for_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"fields that JSON has words for ({error})") from None
+    return value
+
+
+EngineName = Annotated[str, AfterValidator(_no_secret_in_the_address)]
+VariableName = Annotated[str, AfterValidator(_a_name_not_a_key)]
+ExtraBody = Annotated[dict[str, Any], AfterValidator(_fit_for_json)]
+
+
 class EngineSection(Section):
     """Who answers the prompts."""
 
-    engine: str = Field("embedded", description="embedded[:PATH.gguf|:hf:repo/file] | openai:BASE_URL | scripted:FILE")
+    engine: EngineName = Field(
+        "embedded", description="embedded[:PATH.gguf|:hf:repo/file] | openai:BASE_URL | scripted:FILE"
+    )
     model: str = Field("", description="model name at the server; empty: the only one that it serves")
     concurrency: int = Field(8, ge=1, le=4096, description="most requests in flight at one time")
     timeout: float = Field(600, gt=0, description="seconds for one request")
     max_retries: int = Field(6, ge=0, le=50, description="tries after the first, with back-off")
-    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    api_key_env: VariableName = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     context: int = Field(4096, ge=64, description="embedded engine: tokens of prompt and answer together")
-    extra_body: dict[str, Any] = Field(default_factory=dict, description="further fields of the request body")
-
-    @field_validator("engine")
-    @classmethod
-    def _no_secret_in_the_address(cls, value: str) -> str:
-        if "@" in value.partition("://")[2].partition("/")[0]:
-            raise ValueError("an address without user:password@; put the key into an environment variable (api_key_env)")
-        return value
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _a_name_not_a_key(cls, value: str) -> str:
-        if not value.replace("_", "").isalnum() or value.startswith(("sk-", "hf_")) or "-" in value:
-            raise ValueError("the NAME of an environment variable, never the key itself")
-        return value
+    extra_body: ExtraBody = Field(default_factory=dict, description="further fields of the request body")
 
     def options(self) -> EngineOptions:
         """What the engine itself is given: all but its name."""
@@ -75,7 +90,7 @@ class SamplingSection(Section):
     @classmethod
     def _in_range(cls, value: Any, known: Any) -> Any:
         numbers = value if isinstance(value, list | tuple) else [value]
-        if not numbers or not all(isinstance(t, int | float) and 0 < t <= 5 for t in numbers):
+        if not numbers or not all(_is_number(t) and 0 < t <= 5 for t in numbers):
             raise ValueError("a number above 0 and up to 5, or a list of such (temperature 0 is the greedy candidate)")
         return known(value)
 
@@ -94,6 +109,10 @@ class SamplingSection(Section):
         return sorted_blocks(self.temperature, self.samples)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def sorted_blocks(values: tuple[float, ...], count: int) -> list[float]:
     """`count` items dealt over `values` in contiguous blocks whose sizes differ by at most one, in the order given."""
     size, extra = divmod(count, len(values))
@@ -104,14 +123,14 @@ class JudgeSection(Section):
     """Who scores the clean candidates. Empty fields mean: as the sampling engine."""
 
     spec: str = Field("helpfulness", description="a shipped judge, a path to a .toml, or none (loop pairs only)")
-    engine: str = Field("", description="as engine.engine; empty: the sampling engine judges")
+    engine: EngineName = Field("", description="as engine.engine; empty: the sampling engine judges")
     model: str = ""
     concurrency: int = Field(8, ge=1, le=4096)
     timeout: float = Field(120, gt=0)
     max_retries: int = Field(6, ge=0, le=50)
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: VariableName = "OPENAI_API_KEY"
     context: int = Field(4096, ge=64)
-    extra_body: dict[str, Any] = Field(default_factory=dict)
+    extra_body: ExtraBody = Field(default_factory=dict)
     attempts: int = Field(3, ge=1, le=20, description="times a reply that cannot be read is asked for, in all")
 
     def engine_section(self, sampling: EngineSection) -> EngineSection:
@@ -137,7 +156,7 @@ class PairingSection(Section):
 
 
 class OutputSection(Section):
-    """How an answer with thinking text is written as one assistant message: the tags that the model was trained with."""
+    """How an answer with thinking text is written as one assistant message: the tags of the model's training."""
 
     think_open: str = "<think>\n"
     think_close: str = "\n</think>\n\n"
@@ -155,6 +174,15 @@ class Recipe(Section):
     pairing: PairingSection = PairingSection()
     output: OutputSection = OutputSection()
 
+    @field_validator("detector")
+    @classmethod
+    def _settings_of_the_detector(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            DetectorSettings.make(value)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     def asks(self) -> dict[str, Any]:
         """What decides the samples that are asked for, flat: two recipes equal here share their candidates."""
         flat = {f"sampling.{key}": value for key, value in self.sampling.model_dump(mode="json").items()}
@@ -166,13 +194,13 @@ class Recipe(Section):
         """This recipe with dotted keys replaced: {"sampling.max_tokens": 512}. Raises RecipeError."""
         raw = self.model_dump(mode="json")
         for dotted, value in changes.items():
-            section, _, key = dotted.partition(".")
-            if key and isinstance(raw.get(section), dict):
-                raw[section][key] = value
-            elif not key and section in ("name", "description"):
-                raw[section] = value
-            else:
+            *sections, key = dotted.split(".")
+            table: Any = raw
+            for section in sections:
+                table = table.get(section) if isinstance(table, dict) else None
+            if not isinstance(table, dict) or (not sections and key not in ("name", "description")):
                 raise RecipeError(f"{where}: unknown key {dotted!r}{_near(dotted, _all_keys())}")
+            table[key] = value
         return parse_recipe(raw, where=where)
 
     def to_toml(self, *, header: str = "") -> str:
@@ -217,10 +245,24 @@ def _fault(fault: Any, model: type[BaseModel]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_near(key, _all_keys(model))}"
     allowed = fault["msg"].removeprefix("Value error, ")
-    seen = fault.get("input")
-    secret = key.endswith(("api_key_env", "engine.engine", "judge.engine"))
-    shown = f" (seen: {seen!r})" if isinstance(seen, str | int | float | bool) and not secret else ""
-    return f"{key}: {allowed}{shown}"
+    if fault["type"] == "missing":
+        return f"{key} is missing"
+    if fault["type"].startswith("model_"):
+        allowed = f"a table with {', '.join(k.rpartition('.')[2] for k in _all_keys(model) if k.startswith(key + '.'))}"
+    return f"{key}: {allowed}{_shown(key, fault.get('input'))}"
+
+
+def _shown(key: str, seen: Any) -> str:
+    """What stands there, but never where a key or password may have got to."""
+    if key.startswith(_MAY_HOLD_SECRETS) or not isinstance(seen, str | int | float | bool):
+        return ""
+    text = repr(seen)
+    return f" (seen: {text if len(text) <= 80 else text[:77] + '...'})"
+
+
+_MAY_HOLD_SECRETS = tuple(
+    f"{section}.{key}" for section in ("engine", "judge") for key in ("engine", "api_key_env", "extra_body")
+)
 
 
 def _all_keys(model: type[BaseModel] | None = None, prefix: str = "") -> list[str]:
@@ -235,9 +277,13 @@ def _all_keys(model: type[BaseModel] | None = None, prefix: str = "") -> list[st
 
 
 def _near(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    """A hint for an unknown key: the same name in another section, names like it, else all of its section."""
+    section, _, name = key.rpartition(".")
+    sections = list(dict.fromkeys(k.partition(".")[0] for k in known if "." in k))
+    here = [k for k in known if k.rpartition(".")[0] == section]
+    close = [k for k in known if k.rpartition(".")[2] == name]
+    close = close or difflib.get_close_matches(key, [*here, *([] if section else sections)], n=2, cutoff=0.6)
+    close = close or difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     if close:
         return f"; did you mean {' or '.join(close)}?"
-    section = key.rpartition(".")[0]
-    here = [name for name in known if name.rpartition(".")[0] == section] or known
-    return f"; allowed: {', '.join(here)}"
+    return f"; allowed: {', '.join([*here, *([] if section else sections)] or known)}"

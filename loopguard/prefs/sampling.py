@@ -1,4 +1,4 @@
-"""Which requests one prompt needs: a block of samples for each temperature, and one greedy candidate. Nothing is asked here."""
+"""Which requests one prompt needs: a block of samples a temperature, then one greedy candidate. Asks nothing."""
 
 from __future__ import annotations
 

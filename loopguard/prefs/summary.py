@@ -43,10 +43,12 @@ class Rate:
         return {"looping": self.looping, "total": self.total, "rate": rate, "low": low, "high": high}
 
     def __str__(self) -> str:
+        """For a person: 12.5% (1 of 8; 95 % interval 2.2% to 47.1%)."""
         if not self.total:
             return "none"
         low, high = wilson(self.looping, self.total)
-        return f"{self.looping / self.total:.1%} ({self.looping} of {self.total}; 95 % interval {low:.1%} to {high:.1%})"
+        rate = f"{self.looping / self.total:.1%} ({self.looping} of {self.total}"
+        return f"{rate}; 95 % interval {low:.1%} to {high:.1%})"
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ class Figures:
             (self.greedy if candidate.decoding == "greedy" else self.sampled).add(candidate.looping)
             self.truncated_clean += not candidate.looping and candidate.finish_reason in TRUNCATED
             self.merged += candidate.merged_into is not None
-            self.judge_calls_saved += candidate.looping
+            self.judge_calls_saved += candidate.looping and candidate.merged_into is None
             self.scored += candidate.score is not None
             self.unscored += candidate.judge_error is not None
             self.prompt_tokens += candidate.prompt_tokens

@@ -82,7 +82,7 @@ def test_an_error_ends_the_answer_or_is_it(tmp_path: Path) -> None:
 
 
 def test_no_rule_fits(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="has no answer for the prompt 'Where.*' and no default rule"):
+    with pytest.raises(EngineError, match=r"has no answer for the prompt 'Where.*' and no default rule"):
         ask(script(tmp_path, *RULES[:-1]), Request(messages=[{"role": "user", "content": "Where to go?"}]))
 
 

@@ -1,4 +1,4 @@
-"""The server engine against a real HTTP server that misbehaves: what is retried, what is recorded, what stops the run."""
+"""The server engine against a server that misbehaves: what is retried, what is recorded, what stops the run."""
 
 from __future__ import annotations
 

@@ -1,0 +1,90 @@
+"""Tokens/s of build-prefs on the embedded model, over the bare engine (llama.cpp's server) with the same requests.
+
+    python -m benchmarks.build_prefs_embedded [--prompts 12] [--max-tokens 200] [--json benchmarks/results/embedded.json]
+
+The bare side loads the same weights with the same settings and sends the same sampling and judge requests through as many
+workers as the engine has slots, with nothing else around. Both in turns in one process, two rounds; sampled tokens per second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import loopguard
+from benchmarks.machine import machine
+from loopguard.engines import Request, open_engine
+
+PROMPTS = Path(__file__).parent.parent / "pipelines" / "demo_prompts.jsonl"
+
+
+def build(recipe: loopguard.Recipe, prompts: int, out: Path) -> tuple[float, int, list[Request]]:
+    """Seconds, sampled tokens and the requests of one build_prefs."""
+    from loopguard.prefs import asking
+
+    seen: list[Request] = []
+    plain = asking.Asker._ask_engine
+
+    async def noting(self: Any, prompt_id: str, request: Request, key: bytes) -> Any:
+        seen.append(request)
+        return await plain(self, prompt_id, request, key)
+
+    asking.Asker._ask_engine = noting  # type: ignore[method-assign]
+    try:
+        begun = time.perf_counter()
+        run = loopguard.build_prefs(PROMPTS, recipe, out=out, limit=prompts)
+        seconds = time.perf_counter() - begun
+    finally:
+        asking.Asker._ask_engine = plain  # type: ignore[method-assign]
+    session = run.summary["this_session"]
+    return seconds, session["sampling"]["completion_tokens"] + session["judging"]["completion_tokens"], seen
+
+
+async def bare(recipe: loopguard.Recipe, requests: list[Request]) -> tuple[float, int]:
+    """Seconds, model loading included, and tokens for these requests in the same order, with nothing around the engine."""
+    begun = time.perf_counter()
+    engine = open_engine(recipe.engine.engine, recipe.engine.options())
+    await engine.start()
+    waiting, tokens = iter(requests), 0
+
+    async def work() -> None:
+        nonlocal tokens
+        for request in waiting:
+            tokens += sum(c.completion_tokens for c in await engine.ask(request))
+
+    await asyncio.gather(*(work() for _ in range(recipe.engine.concurrency)))
+    seconds = time.perf_counter() - begun
+    await engine.close()
+    return seconds, tokens
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prompts", type=int, default=12)
+    parser.add_argument("--max-tokens", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    recipe = loopguard.load_recipe("demo").override({"sampling.max_tokens": given.max_tokens})
+    rounds = []
+    loopguard.detect("warm")
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(2):
+            seconds, tokens, requests = build(recipe, given.prompts, Path(folder) / str(turn))
+            bare_seconds, bare_tokens = asyncio.run(bare(recipe, requests))
+            ours, theirs = tokens / seconds, bare_tokens / bare_seconds
+            rounds.append({"build_prefs_tokens_per_s": round(ours, 1), "bare_tokens_per_s": round(theirs, 1)})
+            rounds[-1] |= {"requests": len(requests), "ratio": round(ours / theirs, 3)}
+    result = {"benchmark": "embedded", **machine(), "prompts": given.prompts, "rounds": rounds}
+    result["ratio"] = round(sum(r["ratio"] for r in rounds) / len(rounds), 3)
+    print(json.dumps(result, indent=2))
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The detector against labelled outputs, generated corpora and the rules others publish."""

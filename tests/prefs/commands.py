@@ -1,0 +1,127 @@
+"""The real command in a process of its own, and what its run directory holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from loopguard.engines import Request
+from loopguard.prefs.keys import digest_messages, request_key
+
+TABLES = ("candidates.parquet", "preferences.parquet", "preferences.jsonl", "skipped.parquet")
+
+PATIENCE = 240.0
+"""Seconds that anything may take before the test gives up: machines are slow at times."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a command: no key of the developer's, no colours, no proxy."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "PYTEST_")) and "proxy" not in k.lower()}
+    return kept | {"COLUMNS": "100"} | more
+
+
+def loopguard(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`loopguard ARGUMENTS`, run to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "loopguard", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=PATIENCE,
+        cwd=cwd,
+        env=environment(**variables),
+    )
+
+
+def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+    """`loopguard ARGUMENTS`, left running."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "loopguard", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=environment(**variables),
+    )
+
+
+def wait_until(true: Callable[[], object], process: subprocess.Popen[str]) -> bool:
+    """Wait for something; False when the process ended before it came."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        if process.poll() is not None:
+            return bool(true())
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.002)
+    return True
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """kill -9, and take leave of it."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of a process that ends by itself."""
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out, err
+
+
+def write_prompts(path: Path, prompts: Iterable[str]) -> Path:
+    """A JSONL file of prompts."""
+    path.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts), encoding="utf-8")
+    return path
+
+
+def questions(count: int) -> list[str]:
+    """Different prompts."""
+    return [f"Question {k}: what is {k} + {k}?" for k in range(count)]
+
+
+def tables(run_dir: Path) -> dict[str, bytes]:
+    """The bytes of the four tables."""
+    return {name: (run_dir / name).read_bytes() for name in TABLES}
+
+
+def recorded(run_dir: Path) -> set[bytes]:
+    """The keys of all answers that a dead process left on disk; read from a copy, so that nothing is mended here."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path in run_dir.glob("ledger.sqlite*"):
+            shutil.copy(path, folder)
+        connection = sqlite3.connect(Path(folder, "ledger.sqlite"))
+        try:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'answers'").fetchone():
+                return set()
+            return {key for (key,) in connection.execute("SELECT key FROM answers")}
+        finally:
+            connection.close()
+
+
+def keys_of(body: Mapping[str, Any]) -> set[bytes]:
+    """The ledger keys that a chat request's body asks for, one for each choice."""
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
+    digest = digest_messages(body["messages"])
+    found = set()
+    for k in range(body.get("n", 1)):
+        request = Request(
+            messages=body["messages"],
+            temperature=body["temperature"],
+            top_p=body["top_p"],
+            max_tokens=body["max_tokens"],
+            seed=body["seed"] + k,
+            top_logprobs=body.get("top_logprobs", 0),
+            json_schema=schema,
+        )
+        found.add(request_key(body["model"], request, {}, messages_digest=digest))
+    return found
