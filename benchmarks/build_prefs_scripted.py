@@ -20,10 +20,12 @@ from pathlib import Path
 
 from benchmarks.machine import machine
 
-WORDS = (
-    "river stone lamp quiet garden seven paper window morning yellow engine silver cloud letter market bread winter "
-    "island mirror copper valley thunder pencil orange station velvet harbour ladder meadow signal"
-).split()
+TEXT = (
+    "river stone lamp quiet garden seven paper window morning yellow engine silver cloud letter market "
+    "bread winter island mirror copper valley thunder pencil orange station velvet harbour ladder meadow "
+    "signal "
+)
+WORDS = TEXT.split()
 
 
 def write_inputs(folder: Path, prompts: int) -> tuple[Path, Path]:

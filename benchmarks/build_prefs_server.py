@@ -50,7 +50,14 @@ def bodies_of(prompts: int, judged: int) -> list[dict[str, Any]]:
         found.append({**common, "temperature": 0.8, "top_p": 0.95, "n": 5, "seed": k})
         found.append({**common, "temperature": 0.0, "top_p": 1.0, "seed": k})
     asked = [{"role": "system", "content": "s" * 250}, {"role": "user", "content": "u" * 1700}]
-    one = {"model": "instant", "messages": asked, "max_tokens": 16, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
+    one = {
+        "model": "instant",
+        "messages": asked,
+        "max_tokens": 16,
+        "temperature": 0.0,
+        "logprobs": True,
+        "top_logprobs": 20,
+    }
     return found + [one] * judged
 
 

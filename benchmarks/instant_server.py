@@ -1,6 +1,6 @@
 """An OpenAI-compatible server that answers at once with ready-made bytes; prints its address. For benchmarks only.
 
-    python benchmarks/instant_server.py
+python benchmarks/instant_server.py
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import random
 
 from aiohttp import web
 
-WORDS = "river stone lamp quiet garden seven paper window morning yellow engine silver cloud letter market bread".split()
+TEXT = "river stone lamp quiet garden seven paper window morning yellow engine silver cloud letter market bread "
+WORDS = TEXT.split()
 LABELS = [{"token": str(k), "logprob": p, "bytes": None} for k, p in ((4, -0.3), (5, -1.6), (3, -3.0))]
 
 
@@ -25,7 +26,14 @@ def _choice(index: int, text: str) -> dict[str, object]:
 
 def _body(choices: list[dict[str, object]], tokens: int) -> bytes:
     usage = {"prompt_tokens": 20, "completion_tokens": tokens, "total_tokens": 20 + tokens}
-    whole = {"id": "x", "object": "chat.completion", "created": 0, "model": "instant", "choices": choices, "usage": usage}
+    whole = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "instant",
+        "choices": choices,
+        "usage": usage,
+    }
     return json.dumps(whole).encode()
 
 
@@ -37,11 +45,9 @@ SCORE = _body([{**_choice(0, "4"), "logprobs": {"content": [{**LABELS[0], "top_l
 async def chat(request: web.Request) -> web.Response:
     """n=5, one, or a score, by what the body asks for; 64 variants of the texts, by length of the body."""
     raw = await request.read()
-    if b'"logprobs"' in raw:
-        body = SCORE
-    else:
-        body = (FIVE if b'"n":5' in raw or b'"n": 5' in raw else ONE)[hash(raw) % 64]
-    return web.Response(body=body, content_type="application/json")
+    five = b'"n":5' in raw or b'"n": 5' in raw
+    variants = [SCORE] if b'"logprobs"' in raw else FIVE if five else ONE
+    return web.Response(body=variants[hash(raw) % len(variants)], content_type="application/json")
 
 
 async def models(_: web.Request) -> web.Response:

@@ -1,6 +1,6 @@
 """How long the command takes to say anything: `loopguard --help`, in a fresh process, best and median of 15.
 
-    python -m benchmarks.start_up [--json benchmarks/results/start_up.json]
+python -m benchmarks.start_up [--json benchmarks/results/start_up.json]
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Start with: loopguard build-prefs prompts.jsonl --out runs/mine",
 )
-judges_app = typer.Typer(help="The judges that come with loopguard: what they ask, on which scale.", no_args_is_help=True)
+judges_app = typer.Typer(
+    help="The judges that come with loopguard: what they ask, on which scale.", no_args_is_help=True
+)
 pipelines_app = typer.Typer(help="The recipes that come with loopguard.", no_args_is_help=True)
 app.add_typer(judges_app, name="judges")
 app.add_typer(pipelines_app, name="pipelines")
@@ -49,7 +51,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -82,7 +86,9 @@ def build_prefs(
     reference_column: Annotated[
         str | None, typer.Option(help="Column of right answers, for judges that take one.", rich_help_panel=IN)
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many distinct prompts.", rich_help_panel=IN)] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many distinct prompts.", rich_help_panel=IN)
+    ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -91,9 +97,12 @@ def build_prefs(
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model's name at the server.", rich_help_panel=WHO)] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Requests in flight at one time.", rich_help_panel=WHO)] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Requests in flight at one time.", rich_help_panel=WHO)
+    ] = None,
     api_key_env: Annotated[
-        str | None, typer.Option(help="Environment variable that holds the key. [default: OPENAI_API_KEY]", rich_help_panel=WHO)
+        str | None,
+        typer.Option(help="Environment variable that holds the key. [default: OPENAI_API_KEY]", rich_help_panel=WHO),
     ] = None,
     samples: Annotated[int | None, typer.Option(help="Candidates at a temperature.", rich_help_panel=DRAW)] = None,
     temperature: Annotated[
@@ -102,9 +111,12 @@ def build_prefs(
     top_p: Annotated[float | None, typer.Option(help="Nucleus of the samples.", rich_help_panel=DRAW)] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens in one candidate.", rich_help_panel=DRAW)] = None,
     greedy: Annotated[
-        bool | None, typer.Option("--greedy/--no-greedy", help="One more candidate at temperature 0.", rich_help_panel=DRAW)
+        bool | None,
+        typer.Option("--greedy/--no-greedy", help="One more candidate at temperature 0.", rich_help_panel=DRAW),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="All candidates' seeds derive from it.", rich_help_panel=DRAW)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="All candidates' seeds derive from it.", rich_help_panel=DRAW)
+    ] = None,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -124,14 +136,20 @@ def build_prefs(
     ] = None,
     max_pairs: Annotated[int | None, typer.Option(help="Most pairs from one prompt.", rich_help_panel=PAIR)] = None,
     trim_loops: Annotated[
-        int | None, typer.Option(help="Cut rejected loops after so many copies; 0 keeps them whole.", rich_help_panel=PAIR)
+        int | None,
+        typer.Option(help="Cut rejected loops after so many copies; 0 keeps them whole.", rich_help_panel=PAIR),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe: --set engine.timeout=60", rich_help_panel=RUN),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any key of the recipe: --set engine.timeout=60", rich_help_panel=RUN
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many requests and tokens it would take; ask nothing.", rich_help_panel=RUN)
+        bool,
+        typer.Option(
+            "--dry-run", help="Say how many requests and tokens it would take; ask nothing.", rich_help_panel=RUN
+        ),
     ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask nothing: build from the answers that are there.", rich_help_panel=RUN)
@@ -170,7 +188,9 @@ def build_prefs(
     from loopguard.prefs.build import recipe_for, run_directory
 
     run_dir = run_directory(pipeline, out)
-    recipe = recipe_for(run_dir, pipeline).override({k: v for k, v in changes.items() if v is not None}, where="options")
+    recipe = recipe_for(run_dir, pipeline).override(
+        {k: v for k, v in changes.items() if v is not None}, where="options"
+    )
     columns: dict[str, Any] = {"prompt_column": prompt_column, "reference_column": reference_column, "limit": limit}
     if dry_run:
         _dry_run(prompts, recipe, run_dir, columns, as_json=as_json)
@@ -215,9 +235,12 @@ def _build(
 def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
     from loopguard.terminal import out
 
-    out().print(f"\nFiles: {run_dir}/preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json")
+    out().print(
+        f"\nFiles: {run_dir}/preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json"
+    )
     if summary["pairs"]["total"]:
-        out().print(f"Next:  python -c \"from datasets import load_dataset as l; print(l('parquet', data_files='{run_dir}/preferences.parquet'))\"")
+        load = f"load_dataset('parquet', data_files='{run_dir}/preferences.parquet', split='train')"
+        console.print(f'Next:  python -c "from datasets import load_dataset; print({load})"', markup=False)
 
 
 def _dry_run(prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, as_json: bool) -> None:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -153,7 +161,9 @@ def print_summary(run: Run, console: Console) -> None:
 
 
 def _two_columns(title: str, lines: Iterator[tuple[str, str]]) -> Table:
-    table = Table(title=Text(visible(title)), show_header=False, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        title=Text(visible(title)), show_header=False, title_justify="left", title_style="bold", pad_edge=False
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in lines:
@@ -176,13 +186,19 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if summary["loops_by_kind"]:
         yield "loops by kind", _counts(summary["loops_by_kind"])
     yield "cut, not looping", f"{summary['candidates']['truncated_not_looping']} hit the token limit without a loop"
-    yield "pairs", f"{pairs['total']} from {prompts['with_pairs']} prompts: {pairs['loop']} by loop, {pairs['score']} by score"
+    yield (
+        "pairs",
+        f"{pairs['total']} from {prompts['with_pairs']} prompts: {pairs['loop']} by loop, {pairs['score']} by score",
+    )
     if summary["skipped_by_reason"]:
         yield "no pair", _counts(summary["skipped_by_reason"])
     if summary["broken_rows_by_reason"]:
         yield "rows left out", _counts(summary["broken_rows_by_reason"])
     if prompts["failed"] or prompts["missing"]:
-        yield "not done", f"{prompts['failed']} prompts failed, {prompts['missing']} were not asked; run again to ask them"
+        yield (
+            "not done",
+            f"{prompts['failed']} prompts failed, {prompts['missing']} were not asked; run again to ask them",
+        )
     if judge:
         spec = summary["judged_by"]["spec"].split("|")[0]
         unread = f", {judge['unscored']} not readable" if judge["unscored"] else ""
@@ -190,7 +206,10 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
         saved = judge["calls_saved_by_loops"]
         yield "judge", f"{spec}: {judge['scored']} scores{by}{unread}; {saved} calls saved, loops need none"
     tokens, session = summary["tokens"], summary["this_session"]
-    yield "tokens", f"{tokens['completion']:,} sampled, {tokens['wasted_in_loops']:,} of them spent going round in loops"
+    yield (
+        "tokens",
+        f"{tokens['completion']:,} sampled, {tokens['wasted_in_loops']:,} of them spent going round in loops",
+    )
     asked = session["sampling"]["requests"] + (session["judging"] or {"requests": 0})["requests"]
     total = summary["seconds_in_all_sessions"]
     whole = f"; {_duration(total)} in all sessions" if total > session["seconds"] * 1.01 + 0.1 else ""

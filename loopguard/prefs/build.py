@@ -246,7 +246,12 @@ def fingerprint(recipe: Recipe, detector: Detector, spec: JudgeSpec | None) -> s
 
 
 def _step(
-    recipe: Recipe, ledger: Ledger, detector: Detector, spec: JudgeSpec | None, sampler: Engine | None, judge: Engine | None
+    recipe: Recipe,
+    ledger: Ledger,
+    detector: Detector,
+    spec: JudgeSpec | None,
+    sampler: Engine | None,
+    judge: Engine | None,
 ) -> Step:
     judging: EngineSection = recipe.judge.engine_section(recipe.engine)
     return Step(
@@ -268,11 +273,22 @@ def _source_rows(reader: PromptReader) -> Iterator[SourceRow]:
 
 
 def _header(recipe: Recipe, run_dir: Path) -> str:
-    return f"# The recipe of this run, defaults filled in (loopguard {__version__}, from {recipe.name!r}).\n# The same again: loopguard build-prefs PROMPTS --pipeline {run_dir / RECIPE} --out ANOTHER_FOLDER\n\n"
+    again = f"loopguard build-prefs PROMPTS --pipeline {run_dir / RECIPE} --out ANOTHER_FOLDER"
+    return (
+        f"# The recipe of this run, defaults filled in (loopguard {__version__}, from {recipe.name!r}).\n"
+        f"# The same again: {' '.join(again.split())}\n\n"
+    )
 
 
 def _summary(
-    step: Step, figures: Figures, asked: Asked, provenance: Provenance, reader: PromptReader, *, seconds: float, whole: float
+    step: Step,
+    figures: Figures,
+    asked: Asked,
+    provenance: Provenance,
+    reader: PromptReader,
+    *,
+    seconds: float,
+    whole: float,
 ) -> dict[str, Any]:
     recipe = step.recipe
     judging = recipe.judge.engine_section(recipe.engine)
@@ -280,7 +296,9 @@ def _summary(
         "recipe": recipe.name,
         "prompts_from": reader.name,
         "engine": {"engine": recipe.engine.engine, "model": recipe.engine.model},
-        "judged_by": {"engine": judging.engine, "model": judging.model, "spec": provenance.judge} if step.spec else None,
+        "judged_by": {"engine": judging.engine, "model": judging.model, "spec": provenance.judge}
+        if step.spec
+        else None,
         "detector": provenance.detector,
         "stopped": "interrupted" if asked.stopped else (str(asked.error) if asked.error else None),
         **figures.as_dict(judged=step.spec is not None),

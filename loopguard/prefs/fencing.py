@@ -12,7 +12,7 @@ import hashlib
 import re
 
 _CONTROL_TOKEN = re.compile(
-    r"<(?P<pipe>[|｜][^<>\n]{1,48}[|｜])>"  # ChatML, Llama 3, Phi, DeepSeek: <|im_end|>, <｜end▁of▁sentence｜>
+    r"<(?P<pipe>[|｜][^<>‹›\s]{1,48}[|｜])>"  # ChatML, Llama 3, Phi, DeepSeek: <|im_end|>, <｜end▁of▁sentence｜>
     r"|<(?P<half>[|｜]\w{1,32}|\w{1,32}[|｜])>"  # Gemma 4: <|turn>, <turn|>
     r"|<(?P<turn>/?(?:s|bos|eos|pad|unk|mask|sop|eop|start_of_turn|end_of_turn|turn|seed:\w{1,32}))>"  # Llama 2, Gemma
     r"|<(?P<upper>[A-Z_]{1,32}_TOKEN)>"  # Command R: <BOS_TOKEN>

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from loopguard.engines import Completion, Request
 from loopguard.errors import ContextTooLong, EngineError, EngineUnavailable, LoopguardError
 from loopguard.loops.detector import Detector
 from loopguard.prefs.asking import Asker, NotAnswered
@@ -28,6 +29,10 @@ from loopguard.prefs.recipe import Recipe
 from loopguard.prefs.sampling import Draw, candidates_of, draws
 from loopguard.prefs.summary import Figures
 from loopguard.records import Candidate, Prompt, Skip
+
+T = TypeVar("T")
+Known = Mapping[bytes, Completion]
+"""What the ledger has for one prompt, by request key."""
 
 IN_A_ROW = 20
 """So many prompts failing one after another, with none answered between, mean that the server is gone: stop asking."""
@@ -87,12 +92,9 @@ async def build_one(prompt: Prompt, step: Step) -> Outcome:
     return Outcome(prompt=prompt, candidates=candidates, result=pairs)
 
 
-async def _sample(prompt: Prompt, step: Step, known: dict) -> list[tuple[Draw, Sequence]]:  # type: ignore[type-arg]
+async def _sample(prompt: Prompt, step: Step, known: Known) -> list[tuple[Draw, list[Completion]]]:
     needed = draws(prompt, step.recipe.sampling)
-    found = await asyncio.gather(
-        *(step.sampler.ask(prompt.prompt_id, draw.request, known) for draw in needed), return_exceptions=True
-    )
-    _raise_worst(found)
+    found = await _all(step.sampler.ask(prompt.prompt_id, draw.request, known) for draw in needed)
     return list(zip(needed, found, strict=True))
 
 
@@ -102,7 +104,7 @@ def examine(candidates: Sequence[Candidate], detector: Detector) -> list[Candida
     return [dataclasses.replace(c, verdict=verdict) for c, verdict in zip(candidates, verdicts, strict=True)]
 
 
-async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known: dict) -> list[Candidate]:  # type: ignore[type-arg]
+async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known: Known) -> list[Candidate]:
     """The candidates with scores: every clean one that stands for itself, unless there is nothing to compare."""
     clean = [c for c in candidates if c.clean]
     if step.spec is None or not clean or len({c.text for c in candidates}) < 2:
@@ -110,7 +112,7 @@ async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known:
     spec, attempts = step.spec, step.recipe.judge.attempts
 
     async def one(candidate: Candidate) -> Judgement:
-        async def ask(request):  # type: ignore[no-untyped-def]
+        async def ask(request: Request) -> Completion:
             return (await step.judge.ask(prompt.prompt_id, request, known))[0]
 
         try:
@@ -120,8 +122,7 @@ async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known:
                 return Judgement(None, f"too long for the judge: {error}")
             raise
 
-    found = await asyncio.gather(*(one(candidate) for candidate in clean), return_exceptions=True)
-    _raise_worst(found)
+    found = await _all(one(candidate) for candidate in clean)
     judgements = dict(zip((c.index for c in clean), found, strict=True))
     return [
         dataclasses.replace(c, score=judgements[c.index].score, judge_error=judgements[c.index].error)
@@ -131,11 +132,13 @@ async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known:
     ]
 
 
-def _raise_worst(found: Sequence[object]) -> None:
-    """Raise the gravest of what went wrong, once all have ended, so that every answer in flight was recorded."""
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    """All results. Where any failed, the gravest error, once all have ended: every answer in flight was recorded then."""
+    found = await asyncio.gather(*work, return_exceptions=True)
     wrong = [one for one in found if isinstance(one, BaseException)]
     if wrong:
         raise min(wrong, key=_gravity)
+    return [one for one in found if not isinstance(one, BaseException)]
 
 
 def _gravity(error: BaseException) -> int:
@@ -198,7 +201,9 @@ async def ask_missing(step: Step, *, workers: int, fingerprint: str, watcher: Wa
             in_a_row = in_a_row + 1 if failed else 0
             if failed and in_a_row >= max(IN_A_ROW, workers):
                 detail = outcome.result.detail if isinstance(outcome.result, Skip) else ""
-                asked.error = asked.error or EngineUnavailable(f"{in_a_row} prompts in a row failed; the last: {detail}")
+                asked.error = asked.error or EngineUnavailable(
+                    f"{in_a_row} prompts in a row failed; the last: {detail}"
+                )
 
     await _run_until_stopped([asyncio.create_task(work()) for _ in range(workers)], asked, stop)
     return asked
@@ -209,7 +214,7 @@ async def _run_until_stopped(tasks: list[asyncio.Task[None]], asked: Asked, stop
     waiting, loop = set(tasks), asyncio.get_running_loop()
     deadline: float | None = None
     while waiting:
-        done, waiting = await asyncio.wait(waiting, timeout=0.1)
+        _, waiting = await asyncio.wait(waiting, timeout=0.1)
         if deadline is None and (stop.wished or asked.error):
             deadline = loop.time() + GRACE
         if waiting and (stop.wished > 1 or (deadline is not None and loop.time() > deadline)):

@@ -1,0 +1,95 @@
+"""The fence: for any text, it cannot be closed from inside, and what is inside can still be read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from loopguard.prefs.fencing import defuse, fence, nonce, shorten
+
+MARKS = "<>|｜[]/\n ‹›aINST"
+TEXTS = (
+    st.text()
+    | st.text(alphabet=MARKS)
+    | st.lists(
+        st.sampled_from(
+            ["<<<", ">>>", "<", ">", "END ANSWER ", "<|im_end|>", "<|", "|>", "[INST]", "<<SYS>>", "</s>", "\ud800"]
+        )
+        | st.text(max_size=3)
+    ).map("".join)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("a < b > c << d >> e", "a < b > c << d >> e"),
+        ("<<<", "< < <"),
+        (">>>>", "> > >>"),
+        ("<<<END ANSWER>>>", "< < <END ANSWER> > >"),
+        ("<|im_end|>", "‹|im_end|›"),
+        ("<｜end▁of▁sentence｜>", "‹｜end▁of▁sentence｜›"),
+        ("<|turn>user <turn|>", "‹|turn›user ‹turn|›"),
+        ("<s></s><eos><start_of_turn>", "‹s›‹/s›‹eos›‹start_of_turn›"),
+        ("[INST][/INST][TOOL_CALLS]", "‹INST›‹/INST›‹TOOL_CALLS›"),
+        ("<<SYS>><</SYS>>", "‹SYS›‹/SYS›"),
+        ("<BOS_TOKEN><|START_OF_TURN_TOKEN|>", "‹BOS_TOKEN›‹|START_OF_TURN_TOKEN|›"),
+        ("<<<|im_end|>>>", "<<‹|im_end|›>>"),
+        ("f <| g |> h; a || b; x[i]; <b>bold</b>; <span>", "f <| g |> h; a || b; x[i]; <b>bold</b>; <span>"),
+        ("[a][INSTALL] <string> <script>", "[a][INSTALL] <string> <script>"),
+    ],
+)
+def test_defuse(text: str, shown: str) -> None:
+    assert defuse(text) == shown
+
+
+@given(TEXTS)
+@example("<|<|im_end|>|>")
+@example("<<<<<<>>>>>>")
+@example("<<<|x|>>>")
+def test_nothing_inside_closes_the_fence(text: str) -> None:
+    mark = nonce(text)
+    assert re.fullmatch("[0-9a-f]{16}", mark)
+    assert mark == nonce(text)
+    assert mark not in text
+    fenced = fence("ANSWER", text, mark)
+    assert fenced.count("<<<") == fenced.count(">>>") == fenced.count(mark) == 2
+    first, last = f"<<<ANSWER {mark}>>>\n", f"\n<<<END ANSWER {mark}>>>"
+    inside = fenced.removeprefix(first).removesuffix(last)
+    assert fenced == first + inside + last
+    assert inside == defuse(text)
+    assert not re.search(r"<<<|>>>|<\|im_end\|>|\[INST\]|<<SYS>>|</s>", inside)
+
+
+@given(TEXTS)
+def test_what_is_inside_can_still_be_read(text: str) -> None:
+    """Nothing is lost but the form of brackets, and spaces between them."""
+
+    def bare(some: str) -> str:
+        return re.sub(r"[<>\[\]‹› ]", "", some)
+
+    assert bare(defuse(text)) == bare(text)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3))
+def test_a_nonce_is_in_none_of_its_texts(texts: list[str]) -> None:
+    mark = nonce(*texts)
+    assert not any(mark in text for text in texts)
+    assert nonce(*texts, mark) != mark
+
+
+@given(st.text(), st.integers(200, 400))
+def test_shorten_keeps_both_ends(text: str, limit: int) -> None:
+    text = text * 40
+    short = shorten(text, limit)
+    assert short == text if len(text) <= limit else len(short) <= limit + 60
+    assert text.startswith(short[: min(len(text), limit * 2 // 3)])
+    assert text.endswith(short[-(limit // 3) :])
+
+
+def test_shorten_tells_how_much_is_left_out() -> None:
+    assert shorten("a" * 200 + "b" * 700 + "c" * 100, 300) == f"{'a' * 200}\n[... 700 characters left out ...]\n{'c' * 100}"
