@@ -235,9 +235,9 @@ def _build(
 def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
     from loopguard.terminal import out
 
-    out().print(
-        f"\nFiles: {run_dir}/preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json"
-    )
+    console = out()
+    files = "preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json"
+    console.print(f"\nFiles: {run_dir}/{files}", markup=False)
     if summary["pairs"]["total"]:
         load = f"load_dataset('parquet', data_files='{run_dir}/preferences.parquet', split='train')"
         console.print(f'Next:  python -c "from datasets import load_dataset; print({load})"', markup=False)

@@ -9,7 +9,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from loopguard.loops.show import Shown
 
 Message = dict[str, str]
 
@@ -75,6 +78,18 @@ class Verdict:
     def wasted_fraction(self) -> float:
         """Share of the output that repeats what was said: everything in a loop after its first copy. 0.0 to 1.0."""
         return min(1.0, sum(loop.wasted for loop in self.loops) / self.length) if self.length else 0.0
+
+    def show(self, output: str | bytes | Sequence[int]) -> Shown:
+        """The output with its loops marked and their repeats folded; shows itself in Jupyter, and as plain text."""
+        from loopguard.loops.show import show
+
+        return show(output, self)
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: the verdict as a table. `show` has the text too."""
+        from loopguard.loops.show import verdict_html
+
+        return verdict_html(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from loopguard.visible import visible as visible
+
 if TYPE_CHECKING:
     from loopguard.prefs.outputs import Outcome
     from loopguard.prefs.run import Run, Status
@@ -42,21 +43,6 @@ def out() -> Console:
 def err() -> Console:
     """Where progress and errors go: stderr."""
     return Console(stderr=True, soft_wrap=not sys.stderr.isatty(), highlight=False)
-
-
-def visible(text: str) -> str:
-    """`text` with every control, format and surrogate character but newline and tab shown as ␛ or \\uXXXX."""
-    return "".join(_shown(c) for c in text) if not text.isprintable() else text
-
-
-def _shown(c: str) -> str:
-    if c in "\n\t" or c.isprintable():
-        return c
-    if ord(c) < 0x20:
-        return chr(0x2400 + ord(c))
-    if unicodedata.category(c) in ("Zs", "Zl", "Zp"):
-        return " "
-    return f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
 
 
 class TerminalWatcher:

@@ -123,7 +123,7 @@ def _load(path: Path, name: str, slots: int, context: int) -> Any:
 
 
 def _params(params: Any, path: Path, name: str, slots: int, context: int) -> Any:
-    """llama.cpp's settings; the measurements behind them are in benchmarks/."""
+    """llama.cpp's settings; everything else as llama.cpp has it."""
     params.model.path = str(path)
     params.model_alias = {name}
     params.n_parallel = slots

@@ -91,6 +91,8 @@ def failure(error: openai.APIError, *, url: str, tries: int, secret: str, key_en
 def system_words(error: BaseException) -> str:
     """What the system said at the bottom of a connection error: "Connection refused"."""
     chain = list(_causes(error))
+    if any(type(cause).__name__ == "ClientPayloadError" for cause in chain):
+        return "the connection was cut in mid-answer"
     for cause in reversed(chain):
         if isinstance(cause, ConnectionRefusedError):
             return os.strerror(errno.ECONNREFUSED)  # asyncio's own text hides it: "Connect call failed"
@@ -113,4 +115,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _never_connected(error: BaseException) -> bool:
     names = {type(cause).__name__ for cause in _causes(error)}
+    if names & {"ServerDisconnectedError", "ClientOSError"}:  # aiohttp's for a connection that was there and went
+        return False
     return bool(names & {"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "ProxyError"})

@@ -6,14 +6,19 @@ Who retries what: the openai client 408, 409, 429, 5xx, timeouts and cut connect
 up to 120 s; tenacity answers without a completion (broken JSON, no choices, content null) and a Retry-After up to
 600 s. Both draw on one budget of `max_retries` per request. What a server refuses by name (`n`, `seed`, `top_logprobs`,
 `response_format`) is asked once, remembered on the engine, and done without: `n` by single requests with seed + k.
+
+The client runs on aiohttp: its own transport looks at every idle connection before every request, which at 64 connections
+costs more than the request (benchmarks/build_prefs_server.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import tenacity
@@ -248,17 +253,14 @@ class ServerEngine:
         return is_context_error(error.status_code, words) or bool(refused_field(error.status_code, words, body))
 
     async def _post(self, body: dict[str, Any], *, left: int) -> tuple[bytes, int]:
-        """(the answer's bytes, how often it was asked). Raw: the client's pydantic models cost more than the rest."""
+        """(the answer's bytes, how often it was asked). Not through the client's models, which cost more than the rest."""
         if self._client is None:
             raise EngineError(f"{self._url}: the engine is closed")
         client = self._client
         if left < self._options.max_retries:
             client = client.with_options(max_retries=max(0, left))
-        fields = {name: value for name, value in body.items() if name not in ("model", "messages")}
-        raw = await client.chat.completions.with_raw_response.create(
-            model=self._model, messages=body["messages"], extra_body=fields
-        )
-        return raw.content, 1 + raw.retries_taken
+        response = await client.post("/chat/completions", body=body, cast_to=_response_class())
+        return response.content, 1 + int(response.request.headers.get("x-stainless-retry-count", 0))
 
     def _open_client(self) -> openai.AsyncOpenAI:
         import openai
@@ -270,13 +272,22 @@ class ServerEngine:
             max_retries=self._options.max_retries,
             timeout=openai.Timeout(self._options.timeout, connect=10.0, pool=None),
             # a proxy from the environment cannot reach this machine's own servers
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if loopback else None,
+            http_client=openai.DefaultAioHttpClient(trust_env=not loopback),
         )
 
     def _fail(self, error: openai.APIError, tries: int | None = None) -> EngineError:
         tries = tries_of(error) if tries is None else tries
         env, key = self._options.api_key_env, self._key
         return failure(error, url=self._url, tries=tries, secret=key, key_env=env, key_set=bool(key))
+
+
+@lru_cache
+def _response_class() -> Any:
+    """The response of the HTTP library that the installed openai client stands on: httpx, in later versions httpx2."""
+    import openai
+
+    library = openai.DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0]
+    return importlib.import_module(library).Response
 
 
 class _RefusedN(Exception):

@@ -6,116 +6,163 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops.repetition import previous, runs
+from loopguard.loops import batch, rules
 from loopguard.loops.settings import DetectorSettings
-from loopguard.loops.words import MARK, NUMBER, WORD, split
 from loopguard.records import Loop, LoopKind, Verdict
 
 REASONS = {
     "empty": "nothing to examine",
-    "clean": "no stretch comes back often enough, or for long enough, to be a loop",
-    "repeats_verbatim": "the same stretch again and again, symbol for symbol",
-    "counts_on": "the same stretch again and again but for numbers",
+    "clean": "no stretch comes back often enough, for long enough, to be a loop",
+    "repeats_verbatim": "the same stretch again and again, byte for byte",
+    "repeats_short": "the same few characters again and again, or characters that are no letters and digits",
+    "ends_repeating": "the text ends while it repeats the same stretch; fewer copies are enough there",
+    "counts_on": "the same stretch again and again, but for numbers that advance by a constant step",
+    "recycles": "the same phrases come back in changing order or with changing slots, and nearly nothing new",
+    "ends_recycling": "the text ends while the same phrases come back; less is enough there",
 }
-"""Every reason a Verdict can give, and what it means."""
+"""Every reason a Verdict can give, and what it means. A looping one is that of the loop that wastes most."""
 
-Tokens = Sequence[int] | NDArray[np.integer]
+Tokens = Sequence[int] | NDArray[np.integer[Any]]
+"""Token ids: any integers, also negative or huge ones."""
 
-_GRAM = 4
-_NUMBER = np.uint64(0x5851F42D4C957F2D)
+_KINDS: tuple[LoopKind, ...] = ("verbatim", "counter", "near")
+_BY_RULE = {
+    rules.RUN_OPEN: "ends_repeating",
+    rules.RUN_SHORT: "repeats_short",
+    rules.RUN_LONG: "repeats_verbatim",
+    rules.STRETCH_RULE: "recycles",
+    rules.STRETCH_OPEN: "ends_recycling",
+}
+_CHUNK = 1024
 
 
 class Detector:
     """Says whether an output loops, where, and why. One instance may be used from many threads."""
 
     def __init__(self, *, settings: DetectorSettings | None = None, **overrides: float) -> None:
-        """Settings as a whole, or single thresholds by name; InputError on an unknown name."""
+        """Settings as a whole, or single thresholds by name; InputError on an unknown name or a bad value."""
         self.settings = settings if settings is not None and not overrides else DetectorSettings.make(overrides)
-
-    @property
-    def signature(self) -> str:
-        """Settings and version; every Verdict carries it."""
-        return self.settings.signature
+        self.signature = self.settings.signature
+        self._limits, self._rule = self.settings.limits(), self.settings.rule()
 
     def detect(self, text: str | bytes | Tokens) -> Verdict:
         """The verdict on one output. Text and bytes give spans in characters, token ids in tokens. Never raises on content."""
-        if isinstance(text, str | bytes | bytearray | memoryview):
-            raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
-            return self._text(np.frombuffer(raw, np.uint8))
-        return self._tokens(_ids(text))
+        return self.detect_batch([text])[0]
 
-    def detect_batch(self, texts: Iterable[str | bytes | Tokens]) -> list[Verdict]:
-        """The verdicts on many outputs, in order; the same as `detect` on each."""
-        return [self.detect(text) for text in texts]
+    def detect_batch(self, texts: Iterable[str | bytes | Tokens], *, threads: int = 1) -> list[Verdict]:
+        """The verdicts on many outputs, in order; the same as `detect` on each. `threads` 0: one for each core."""
+        rows = list(texts)
+        text_rows = [i for i, row in enumerate(rows) if isinstance(row, str | bytes | bytearray | memoryview)]
+        verdicts: list[Verdict] = [_NOTHING] * len(rows)
+        if text_rows:
+            raw = [_utf8(rows[i]) for i in text_rows]
+            offsets = np.cumsum([0, *map(len, raw)], dtype=np.int64)
+            found = self.scan(offsets, np.frombuffer(b"".join(raw), np.uint8), threads=threads)
+            for i, verdict in zip(text_rows, self._verdicts(*found, "characters"), strict=True):
+                verdicts[i] = verdict
+        if len(text_rows) < len(rows):
+            others = sorted(set(range(len(rows))) - set(text_rows))
+            ids = [_ids(rows[i]) for i in others]  # type: ignore[arg-type]
+            offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+            found = self.scan(offsets, np.concatenate(ids), threads=threads)
+            for i, verdict in zip(others, self._verdicts(*found, "tokens"), strict=True):
+                verdicts[i] = verdict
+        return verdicts
 
-    def _text(self, data: NDArray[np.uint8]) -> Verdict:
-        symbols, kinds = np.empty(data.size, np.uint64), np.empty(data.size, np.uint8)
-        starts = np.empty(data.size + 1, np.int64)
-        count = split(data, symbols, kinds, starts)
-        starts[count] = data.size
-        characters = np.concatenate(([0], np.cumsum((data & 0xC0) != 0x80)))
-        return self._judge(symbols[:count], kinds[:count], starts[: count + 1], characters, "characters")
+    def scan(
+        self, offsets: NDArray[np.int64], values: NDArray[np.uint8] | NDArray[np.uint64], *, threads: int = 1
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Raw figures and loops of many outputs without a Verdict each: the fast way, laid out as Arrow lays out strings.
 
-    def _tokens(self, ids: NDArray[np.uint64]) -> Verdict:
-        starts = np.arange(ids.size + 1, dtype=np.int64) * 4
-        kinds = np.full(ids.size, WORD, np.uint8)
-        return self._judge(ids, kinds, starts, np.repeat(np.arange(ids.size + 1), 4), "tokens")
+        Row i is values[offsets[i]:offsets[i + 1]]: UTF-8 as uint8, token ids as uint64. Returns the figures (one row per
+        output, columns of `batch`) and the loops of all rows one after the other (columns of `rules`).
+        """
+        rows = offsets.size - 1
+        figures = np.zeros((rows, batch.FIGURES), np.int64)
+        kernel = batch.scan_texts if values.dtype == np.uint8 else batch.scan_tokens
+        longest = int(np.diff(offsets).max(initial=0))
+        workers = min(threads or os.cpu_count() or 1, -(-rows // _CHUNK)) or 1
+        parts: list[NDArray[np.int64]] = [_NO_LOOPS] * -(-rows // _CHUNK)
 
-    def _judge(self, symbols, kinds, starts, units, unit) -> Verdict:  # type: ignore[no-untyped-def]
-        length = int(units[starts[-1]])
-        loops = self._loops(symbols, kinds, starts, units, "verbatim")
-        if not loops and (kinds == NUMBER).any():
-            loops = self._loops(np.where(kinds == NUMBER, _NUMBER, symbols), kinds, starts, units, "counter")
-        reason = {"verbatim": "repeats_verbatim", "counter": "counts_on"}[loops[0].kind] if loops else "clean"
+        def work(worker: int) -> None:
+            room = batch.Workspace(longest)
+            loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
+            for part in range(worker, len(parts), workers):
+                low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)
+                kernel(low, high, offsets, values, self._rule, self._limits, figures, loops, *room.arrays())
+                parts[part] = loops[: figures[low:high, batch.COUNT].sum()].copy()
+
+        if workers == 1:
+            work(0)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(work, range(workers)))
+        return figures, np.concatenate(parts) if parts else _NO_LOOPS
+
+    def _verdicts(self, figures: NDArray[np.int64], loops: NDArray[np.int64], unit: str) -> list[Verdict]:
+        verdicts, at = [], 0
+        spans = loops.tolist()
+        for row in figures.tolist():
+            count = row[batch.COUNT]
+            verdicts.append(self._verdict(row, spans[at : at + count], unit))
+            at += count
+        return verdicts
+
+    def _verdict(self, row: list[int], found: list[list[int]], unit: Any) -> Verdict:
+        looping, length = bool(found), row[batch.LENGTH]
         return Verdict(
-            looping=bool(loops),
-            reason=reason if length else "empty",
-            loops=tuple(loops),
+            looping=looping,
+            reason=_reason(found) if looping else ("clean" if length else "empty"),
+            loops=tuple(_loop(*loop) for loop in sorted(found, key=lambda loop: loop[rules.START])),
             length=length,
             unit=unit,
+            figures={
+                "bytes": row[batch.BYTES],
+                "symbols": row[batch.SYMBOLS],
+                "stretch_score": row[batch.STRETCH_SCORE],
+                "open_score": row[batch.OPEN_SCORE],
+                "run_wasted": row[batch.RUN_BYTES],
+            },
             signature=self.signature,
         )
 
-    def _loops(self, symbols, kinds, starts, units, kind: LoopKind) -> list[Loop]:  # type: ignore[no-untyped-def]
-        s = self.settings
-        found = []
-        distance, _ = previous(symbols, _GRAM)
-        for begin, end, period in runs(symbols, distance, _GRAM, _GRAM):
-            span, length = starts[begin + period] - starts[begin], starts[end] - starts[begin]
-            wasted = s.short_min_wasted if span <= s.short_period else s.min_wasted
-            if length < s.min_copies * span or length - span < wasted:
-                continue
-            if kind == "counter" and not (kinds[begin : begin + period] == WORD).any():
-                continue
-            if (kinds[begin : begin + period] == MARK).all() and length - span < s.short_min_wasted:
-                continue
-            first, last, once = units[starts[begin]], units[starts[end]], units[starts[begin + period]]
-            found.append(
-                Loop(
-                    kind=kind,
-                    terminal=bool(starts[-1] - starts[end] <= max(span, 20)),
-                    start=int(first),
-                    end=int(last),
-                    period=int(once - first),
-                    repeats=float((last - first) / (once - first)),
-                )
-            )
-        return found
+
+def _loop(kind: int, start: int, end: int, period: int, terminal: int, _rule: int) -> Loop:
+    return Loop(
+        kind=_KINDS[kind],
+        terminal=bool(terminal),
+        start=start,
+        end=end,
+        period=period,
+        repeats=(end - start) / period,
+    )
+
+
+def _reason(found: list[list[int]]) -> str:
+    most = max(found, key=lambda loop: loop[rules.END] - loop[rules.START] - loop[rules.PERIOD])
+    return "counts_on" if most[rules.KIND] == rules.COUNTER else _BY_RULE[most[rules.RULE]]
+
+
+def _utf8(text: object) -> bytes:
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)  # type: ignore[call-overload, no-any-return]
 
 
 def _ids(tokens: Tokens) -> NDArray[np.uint64]:
     try:
         array = np.asarray(tokens)
         if array.dtype.kind in "iub":
-            return array.astype(np.int64, copy=False).astype(np.uint64).ravel()
+            return array.ravel().astype(np.int64).view(np.uint64) if array.dtype != np.uint64 else array.ravel()
     except (OverflowError, ValueError):
         pass
-    return np.array([int(t) & 0xFFFFFFFFFFFFFFFF for t in tokens], np.uint64)
+    return np.array([int(token) & 0xFFFFFFFFFFFFFFFF for token in tokens], np.uint64)
 
 
 def detect(text: str | bytes | Tokens) -> Verdict:
@@ -123,4 +170,6 @@ def detect(text: str | bytes | Tokens) -> Verdict:
     return _DEFAULT.detect(text)
 
 
+_NO_LOOPS = np.zeros((0, rules.LOOP), np.int64)
+_NOTHING = Verdict(looping=False, reason="empty")
 _DEFAULT = Detector()

@@ -22,32 +22,25 @@ GRAM = 5
 """Symbols in an n-gram: about 24 bytes of prose, as 5 or 6 tokens of a BPE are."""
 NUMBER = 2
 """Kind of a symbol that is a number: all numbers share one symbol, `values >> 5` is what they say."""
+PIECE = 4
+"""Kind of a symbol that is one letter of a run without spaces: new ones cost their weight only."""
 
 WINDOW = 1 << 15
 """Symbols after which a generation of the tables is full: an n-gram is remembered for one to two windows (150 to 300 KB)."""
 RUNS = 8
 """Runs kept for each sequence: those that waste most."""
 
-# one integer each: what `advance` carries from one position to the next
-(
-    PERIOD, BEGIN, NOTED, HASH, LAST_HIT, LAST_NUMBER, SETTLED,
-    SCORE, FROM, STEPS, BACKS, COUNTED, FRESH,
-    BEST, BEST_FROM, BEST_TO, BEST_STEPS, BEST_BACKS, BEST_COUNTED, BEST_FRESH,
-    COMPARED, STATE,
-) = range(22)  # fmt: skip
-"""SCORE..FRESH: the stretch that is open (score, first symbol, symbols that came back, the sum of their distances in bytes, numbers
-that counted on, weight that was new); BEST..: the best stretch so far. COMPARED counts the work done."""
+# what `advance` carries from one position to the next, one integer each; HITS: n-grams that came back, COMPARED: work done
+PERIOD, BEGIN, NOTED, HASH, LAST_HIT, HITS, SETTLED, COMPARED, OPEN, BEST, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 17, 26
+# the stretch that is open begins at OPEN, the best one so far at BEST: its score, its symbols (from, to), the first copy of its
+# first symbol, symbols that came back and the bytes back to their last copies, numbers that counted on, weight that was new, and HITS then
+SCORE, FROM, TO, FIRST, STEPS, BACKS, COUNTED, FRESH, KNOWN, STRETCH = range(10)
 
 # columns of a run
-RUN_BEGIN, RUN_END, RUN_PERIOD, RUN_WEIGHT, RUN_WASTED, RUN = range(6)
+RUN_BEGIN, RUN_END, RUN_PERIOD, RUN_WEIGHT, RUN_WASTED, RUN_KNOWN, RUN = range(7)
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _OUT = np.uint64(pow(0x9E3779B97F4A7C15, GRAM + 1, 1 << 64))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _slot(value: np.uint64, bits: int) -> int:
-    return np.int64(((value ^ (value >> np.uint64(32))) * _ODD) >> np.uint64(64 - bits))
 
 
 @njit(cache=True, nogil=True)
@@ -56,6 +49,25 @@ def _equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: in
         if symbols[i - k] != symbols[j - k] or (exact and values[i - k] != values[j - k]):
             return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def _numbered(values: NDArray[np.int64], i: int) -> bool:
+    for k in range(GRAM):
+        if values[i - k] != 0:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _hash(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, exact: bool) -> np.uint64:
+    value = np.uint64(0)
+    for k in range(GRAM - 1, -1, -1):
+        symbol = symbols[i - k]
+        if exact:
+            symbol ^= np.uint64(values[i - k]) * _OUT
+        value = (value + symbol) * _ODD
+    return value
 
 
 @njit(cache=True, nogil=True)
@@ -68,25 +80,24 @@ def _seen(
     table: NDArray[np.int32],
     bits: int,
     base: int,
-    state: NDArray[np.int64],
-) -> int:
-    """The last position of the n-gram ending at `i`, or -1; and `i` takes its place. `table` holds two generations."""
-    size = 1 << bits
-    mask = size - 1
+) -> tuple[int, int]:
+    """The last position of the n-gram ending at `i`, or -1; and `i` takes its place. Also the number of slots looked at.
+
+    A table holds two generations of a window each. What an earlier text or generation left behind counts as empty.
+    """
+    mask = (1 << bits) - 1
+    first = np.int64(((value ^ (value >> np.uint64(32))) * _ODD) >> np.uint64(64 - bits))
     age = i // WINDOW
-    first = _slot(value, bits)
-    found = -1
-    for old in range(2):
-        if age < old:
-            break
-        half = ((age - old) & 1) * size
+    found, looked = -1, 0
+    for old in range(1 + (age > 0)):
+        half = ((age - old) & 1) << bits
         born = base + (age - old) * WINDOW
         slot = first
         while True:
-            j = table[half + slot]
+            j = np.int64(table[half + slot])
             if j < born or j >= born + WINDOW:
                 break
-            state[COMPARED] += 1
+            looked += 1
             if _equal(symbols, values, i, j - base, exact):
                 found = j - base
                 break
@@ -95,15 +106,41 @@ def _seen(
             table[half + slot] = base + i
         if found >= 0:
             break
-    return found
+    return found, looked
 
 
 @njit(cache=True, nogil=True)
-def _exact_hash(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
-    value = np.uint64(0)
-    for k in range(GRAM):
-        value = (value + (symbols[i - k] ^ (np.uint64(values[i - k]) * _OUT))) * _ODD
-    return value
+def _nearest(
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    i: int,
+    j: int,
+    exact: NDArray[np.int32],
+    bits: int,
+    base: int,
+) -> int:
+    """The last position of the n-gram ending at `i` with the same numbers; `j` is the last one with any numbers."""
+    if not _numbered(values, i):
+        return j
+    k, _ = _seen(symbols, values, i, _hash(symbols, values, i, True), True, exact, bits, base)
+    return j if _equal(symbols, values, i, j, True) else k
+
+
+@njit(cache=True, nogil=True)
+def _enter(
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    low: int,
+    high: int,
+    tables: NDArray[np.int32],
+    bits: int,
+    base: int,
+) -> None:
+    """Enter the n-grams that end in `low` to `high`, which a run has passed over."""
+    for i in range(low, high):
+        j, _ = _seen(symbols, values, i, _hash(symbols, values, i, False), False, tables[0], bits, base)
+        if j >= 0:
+            _nearest(symbols, values, i, j, tables[1], bits, base)
 
 
 @njit(cache=True, nogil=True)
@@ -113,97 +150,69 @@ def _note_run(
     weights: NDArray[np.uint8],
     starts: NDArray[np.int64],
     end: int,
+    least: int,
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
 ) -> None:
-    """Write the run that ends before `end`: widened to the left the first time, then only its end moves."""
+    """Keep the run that ends before `end` if it has shown a whole copy and wastes `least`; the first time, widen it to the left."""
     period, row = state[PERIOD], state[NOTED]
     if row < 0:
         begin = state[BEGIN]
-        while begin > period and symbols[begin - 1] == symbols[begin - 1 - period] and values[begin - 1] == values[begin - 1 - period]:
+        if period == 0 or end - begin <= period or starts[end - 1] - starts[begin] < least:
+            return
+        while (
+            begin > period
+            and symbols[begin - 1] == symbols[begin - 1 - period]
+            and values[begin - 1] == values[begin - 1 - period]
+        ):
             begin -= 1
             state[COMPARED] += 1
         state[BEGIN] = begin
-        row = 0
         for other in range(RUNS):
-            if runs[other, RUN_WASTED] < runs[row, RUN_WASTED]:
+            if row < 0 or runs[other, RUN_WASTED] < runs[row, RUN_WASTED]:
                 row = other
-        wasted = starts[end - 1] - starts[begin]
-        if wasted <= runs[row, RUN_WASTED]:
+        if starts[end - 1] - starts[begin] <= runs[row, RUN_WASTED]:
             return
         state[NOTED] = row
         weight = np.int64(0)
         for k in range(begin - period, begin):
-            weight += weights[k]
+            if values[k] == 0:
+                weight += weights[k]
         runs[row, RUN_BEGIN], runs[row, RUN_PERIOD], runs[row, RUN_WEIGHT] = begin - period, period, weight
-    runs[row, RUN_END] = end
+    runs[row, RUN_END], runs[row, RUN_KNOWN] = end, state[HITS]
     runs[row, RUN_WASTED] = starts[end - 1] - starts[runs[row, RUN_BEGIN] + period]
 
 
 @njit(cache=True, nogil=True)
-def _settle(
-    t: int,
-    newest: int,
-    symbols: NDArray[np.uint64],
-    values: NDArray[np.int64],
-    kinds: NDArray[np.uint8],
-    weights: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    back: NDArray[np.int32],
-    chain: NDArray[np.int32],
-    rule: NDArray[np.int64],
-    state: NDArray[np.int64],
-) -> None:
-    """What symbol `t` earns or costs, now that every n-gram that covers it has been seen: `rule` is (copies, cost, least cost)."""
-    copies, far = np.int32(0), np.int32(0)
-    for k in range(t, min(t + GRAM, newest + 1)):
-        if chain[k] > copies:
-            copies = chain[k]
-        if far == 0:
-            far = back[k]
-    weight = np.int64(weights[t])
-    fresh, counted, gain = np.int64(0), np.int64(0), np.int64(0)
-    if kinds[t] == NUMBER:
-        if copies == 0:
-            fresh = rule[2]
-        elif values[t] != values[t - far]:
-            fresh = rule[2]
-            if t >= 2 * far and kinds[t - 2 * far] == NUMBER and symbols[t - far] == symbols[t]:
-                step = (values[t] >> 5) - (values[t - far] >> 5)
-                change = step - ((values[t - far] >> 5) - (values[t - 2 * far] >> 5))
-                change = abs(change)
-                fresh = np.int64(0)
-                while change > 0 and fresh < rule[2]:
-                    fresh += 1
-                    change >>= 1
-                if fresh == 0:
-                    counted = np.int64(1)
-                    if copies >= rule[0]:
-                        gain = weight
-    elif copies == 0:
-        if weight > 0:
-            fresh = weight if weight == 1 else max(weight, rule[2])
-    elif copies >= rule[0]:
-        gain = weight
-    if state[SCORE] <= 0:
-        if gain == 0:
-            return
-        state[SCORE] = 0
-        state[FROM] = t
-        state[STEPS] = 0
-        state[BACKS] = 0
-        state[COUNTED] = 0
-        state[FRESH] = 0
-    state[SCORE] += gain - rule[1] * fresh
-    state[COUNTED] += counted
-    state[FRESH] += fresh
-    if far > 0 and copies > 0:
-        state[STEPS] += 1
-        state[BACKS] += starts[t] - starts[t - far]
-    if state[SCORE] > state[BEST]:
-        for k in range(BEST, BEST_FRESH + 1):
-            state[k] = state[k - BEST + SCORE] if k < BEST_TO else state[k - BEST + SCORE - 1]
-        state[BEST_TO] = t + 1
+def _first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.int32]) -> int:
+    """Where symbol `t` was said first, at most 64 copies back."""
+    k = t
+    while k < newest and chain[k] == 0:
+        k += 1
+    shift = k - t
+    for _ in range(64):
+        if chain[k] == 0:
+            break
+        k -= back[k]
+    return max(0, k - shift)
+
+
+@njit(cache=True, nogil=True)
+def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[np.int64], most: int) -> int:
+    """What a number says that its last two copies did not: bits of the change of its step, at most `most`. -1: it counted on."""
+    last = values[t - far]
+    if values[t] == last:
+        return 0
+    if t < 2 * far or symbols[t - 2 * far] != symbols[t]:
+        return most
+    change = abs((values[t] >> 5) - 2 * (last >> 5) + (values[t - 2 * far] >> 5))
+    if change == 0:
+        return -1
+    news = 0
+    while change > 0 and news < most:
+        news += 1
+        change >>= 1
+    return news
 
 
 @njit(cache=True, nogil=True)
@@ -231,52 +240,95 @@ def advance(
     from which a run is kept). `back` and `chain` are written: distance to the last copy of the n-gram, copies before it.
     """
     loose, exact = tables[0], tables[1]
+    enough, cost, least, reach = rule[0], rule[1], rule[2], rule[3]
+    hashed, period, last_hit = np.uint64(state[HASH]), state[PERIOD], state[LAST_HIT]
+    hits, settled, compared, score = state[HITS], state[SETTLED], np.int64(0), state[OPEN + SCORE]
     for i in range(low, high):
-        number = kinds[i] == NUMBER
-        if number:
-            state[LAST_NUMBER] = i
-        value = (np.uint64(state[HASH]) + symbols[i]) * _ODD
+        symbol = symbols[i]
+        hashed = (hashed + symbol) * _ODD
         if i >= GRAM:
-            value -= symbols[i - GRAM] * _OUT
-        state[HASH] = np.int64(value)
-        period = state[PERIOD]
+            hashed -= symbols[i - GRAM] * _OUT
         far = np.int64(0)
-        if period > 0 and symbols[i] == symbols[i - period] and values[i] == values[i - period]:
+        if period > 0 and symbol == symbols[i - period] and values[i] == values[i - period]:
             far = period
-            if (
-                state[NOTED] >= 0 or (i + 1 - state[BEGIN] >= 2 * period and starts[i] - starts[state[BEGIN]] >= rule[4])
-            ):
-                _note_run(symbols, values, weights, starts, i + 1, state, runs)
         else:
             if period > 0:
-                # inside a run nothing was entered: enter its end, so that what follows finds the nearest copy
-                for k in range(max(state[BEGIN] + GRAM - 1, i - 2 * GRAM), i):
-                    if k >= GRAM - 1:
-                        _enter(symbols, values, k, loose, exact, bits, base, state)
+                # inside a run nothing was entered: enter its last period, so that what follows finds the nearest copy
+                state[HITS] = hits
+                _note_run(symbols, values, weights, starts, i, rule[4], state, runs)
+                _enter(symbols, values, max(state[BEGIN] + GRAM, i - period), i, tables, bits, base)
+                compared += i - max(state[BEGIN] + GRAM, i - period)
+                period = 0
                 state[PERIOD] = 0
             if i >= GRAM - 1:
-                j = _seen(symbols, values, i, value, False, loose, bits, base, state)
+                j, looked = _seen(symbols, values, i, hashed, False, loose, bits, base)
+                compared += looked
                 if j >= 0:
                     far = i - j
-                    if state[LAST_NUMBER] > i - GRAM:
-                        same = _equal(symbols, values, i, j, True)
-                        k = _seen(symbols, values, i, _exact_hash(symbols, values, i), True, exact, bits, base, state)
-                        if same:
-                            k = j
-                        j = k
-                    if j >= 0:
-                        state[PERIOD] = i - j
-                        state[BEGIN] = i - GRAM + 1
-                        state[NOTED] = -1
+                    k = _nearest(symbols, values, i, j, exact, bits, base)
+                    if k >= 0:
+                        period = i - k
+                        state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1
         back[i] = far
-        chain[i] = 0
+        copies = np.int64(0)
         if far > 0:
-            if starts[i] - starts[i - far] <= rule[3]:
-                chain[i] = chain[i - far] + 1
-            state[LAST_HIT] = i
-        if state[SCORE] > 0 or i - state[LAST_HIT] < GRAM:
-            while state[SETTLED] <= i - GRAM:
-                _settle(state[SETTLED], i, symbols, values, kinds, weights, starts, back, chain, rule, state)
-                state[SETTLED] += 1
-        else:
-            state[SETTLED] = i - GRAM + 1
+            if starts[i] - starts[i - far] <= reach:
+                copies = np.int64(chain[i - far]) + 1
+            last_hit = i
+            hits += 1
+        chain[i] = copies
+        if score <= 0 and i - last_hit >= GRAM:
+            continue
+        # what came back lately has now been seen by every n-gram that covers it
+        settled = max(settled, i - 2 * GRAM + 2)
+        while settled <= i - GRAM + 1:
+            t = settled
+            settled += 1
+            copies, far = np.int64(0), np.int64(0)
+            for k in range(t, t + GRAM):
+                copies = max(copies, np.int64(chain[k]))
+                if far == 0:
+                    far = np.int64(back[k])
+            weight = np.int64(weights[t])
+            gain, fresh, counted = np.int64(0), np.int64(0), np.int64(0)
+            if copies == 0:
+                if kinds[t] == NUMBER:
+                    fresh = least
+                elif weight > 0:
+                    fresh = weight if kinds[t] == PIECE else max(weight, least)
+            elif kinds[t] == NUMBER:
+                fresh = _number_news(t, far, symbols, values, least)
+                if fresh < 0:
+                    fresh, counted = np.int64(0), np.int64(1)
+                    gain = weight if copies >= enough else np.int64(0)
+            elif copies >= enough:
+                gain = weight
+            if score <= 0:
+                if gain == 0:
+                    continue
+                score = np.int64(0)
+                state[OPEN : OPEN + STRETCH] = 0
+                state[OPEN + FROM] = t
+                state[OPEN + FIRST] = _first_copy(t, i, back, chain)
+            score += gain - cost * fresh
+            state[OPEN + COUNTED] += counted
+            state[OPEN + FRESH] += fresh
+            if copies > 0:
+                state[OPEN + TO], state[OPEN + KNOWN] = t + 1, hits
+                state[OPEN + STEPS] += 1
+                state[OPEN + BACKS] += starts[t] - starts[t - far]
+            if score > state[BEST + SCORE]:
+                state[OPEN + SCORE] = score
+                for k in range(STRETCH):
+                    state[BEST + k] = state[OPEN + k]
+    state[HASH], state[LAST_HIT], state[HITS] = np.int64(hashed), last_hit, hits
+    state[SETTLED], state[OPEN + SCORE] = settled, score
+    state[COMPARED] += compared
+    _note_run(symbols, values, weights, starts, high, rule[4], state, runs)
+
+
+def fresh_state() -> NDArray[np.int64]:
+    """The state before the first symbol."""
+    state = np.zeros(STATE, np.int64)
+    state[NOTED], state[LAST_HIT] = -1, -GRAM
+    return state

@@ -13,7 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-MARK, WORD, NUMBER, BLANK, PIECE, IDEOGRAPH = 0, 1, 2, 3, 4, 5
+from loopguard.loops.repetition import NUMBER, PIECE
+
+MARK, WORD, BLANK, IDEOGRAPH = 0, 1, 3, 5
 """Kinds of symbols. PIECE: one more letter of a run without spaces (base64, 'nansannansan'), IDEOGRAPH: one CJK character."""
 
 LONGEST_WORD = 16
@@ -22,6 +24,11 @@ LONGEST_NUMBER = 15
 """Digits after which a run is taken digit by digit: up to here the value is exact in 50 bits."""
 LONGEST_BLANK = 16
 """Spaces after which a run is taken space by space: deeper indentation is rarely meant."""
+
+_LONGEST_SYMBOL = 80
+"""Bytes: 16 letters of four bytes, a space, and room. Only invalid UTF-8 has more continuation bytes; they become marks."""
+
+_NUMBER = np.uint64(0x5851F42D4C957F2D)
 
 _CONTINUES, _LETTER, _DIGIT, _SPACE, _OWN, _CAPITAL = 0, 1, 2, 3, 4, 5
 
@@ -45,19 +52,33 @@ def _classes() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 _LEX, _KIND = _classes()
 
 
+LEXER = 8
+"""Integers that `split` carries from one byte to the next; START is where the unfinished symbol begins."""
+_COUNT, STATE_OF_LEXER, _LENGTH, START, _KIND_NOW, _VALUE, _GLUED, _DEEP = range(LEXER)
+
+
 @njit(cache=True, nogil=True)
 def split(
-    data: NDArray[np.uint8], symbols: NDArray[np.uint64], kinds: NDArray[np.uint8], starts: NDArray[np.int64]
+    low: int,
+    high: int,
+    data: NDArray[np.uint8],
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    weights: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lexer: NDArray[np.int64],
 ) -> int:
-    """Write the symbols of `data`, their kinds and first bytes; return how many. The outputs must be as long as `data`.
+    """Write the symbols that end before byte `high`; all bytes before `low` have been read with the same `lexer`. Returns how many.
 
     The last, perhaps unfinished symbol is not written: so the symbols of a prefix are a prefix of the symbols.
     """
     prime = np.uint64(0x100000001B3)
     slide = np.uint64(0x9E3779B97F4A7C10)  # 16 * odd: after 16 steps an older byte is shifted out of the 64 bits
-    count, state, length, start, kind = 0, -1, 0, 0, np.uint8(0)
-    value, glued, deep = np.uint64(0), np.uint64(0), False
-    for i in range(data.size):
+    count, state, length, start = lexer[_COUNT], lexer[STATE_OF_LEXER], lexer[_LENGTH], lexer[START]
+    kind, value = np.uint8(lexer[_KIND_NOW]), np.uint64(lexer[_VALUE])
+    glued, deep = np.uint64(lexer[_GLUED]), lexer[_DEEP] == 1
+    for i in range(low, high):
         byte = data[i]
         lex = _LEX[byte]
         if lex == _LETTER and state == _CAPITAL:
@@ -74,18 +95,24 @@ def split(
             if lex == _SPACE and length < LONGEST_BLANK:
                 length += 1
                 continue
-        elif lex == _CONTINUES:
+        elif lex == _CONTINUES and state >= 0 and i - start < _LONGEST_SYMBOL:
             value = value * slide + np.uint64(byte) if deep else (value ^ byte) * prime
             continue
         if state == _SPACE and length == 1 and lex != _SPACE:
             glued = np.uint64(1)
         elif state >= 0:
+            values[count] = 0
+            weights[count] = 0
             if kind == NUMBER:
-                symbols[count] = (value << np.uint64(5)) | (np.uint64(length) << np.uint64(1)) | glued
+                symbols[count] = _NUMBER
+                values[count] = np.int64((value << np.uint64(5)) | (np.uint64(length) << np.uint64(1)) | glued)
+                weights[count] = min(length, 4)
             elif state == _SPACE:
                 symbols[count] = np.uint64(0xABCDEF0123456789) * np.uint64(length)
             else:
                 symbols[count] = (value ^ (value >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + glued
+                if kind != MARK and kind != BLANK:
+                    weights[count] = i - start - np.int64(glued)
             kinds[count] = kind
             starts[count] = start
             count += 1
@@ -98,8 +125,17 @@ def split(
             kind = np.uint8(BLANK if lex == _SPACE else PIECE)
         else:
             deep = False
-            state = np.int64(lex)
+            state = np.int64(_OWN if lex == _CONTINUES else lex)
             length = 1
             kind = _KIND[byte]
             value = np.uint64(byte - 48) if lex == _DIGIT else (np.uint64(0xCBF29CE484222325) ^ byte) * prime
+    lexer[_COUNT], lexer[STATE_OF_LEXER], lexer[_LENGTH], lexer[START] = count, state, length, start
+    lexer[_KIND_NOW], lexer[_VALUE], lexer[_GLUED], lexer[_DEEP] = kind, np.int64(value), np.int64(glued), deep
     return count
+
+
+def fresh_lexer() -> NDArray[np.int64]:
+    """The lexer before the first byte."""
+    lexer = np.zeros(LEXER, np.int64)
+    lexer[STATE_OF_LEXER] = -1
+    return lexer

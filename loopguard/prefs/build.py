@@ -179,6 +179,18 @@ class _Session:
         return asked
 
 
+def prompts_in_flight(recipe: Recipe) -> int:
+    """How many prompts are on their way at one time: enough that no engine waits, few enough that prompts get done.
+
+    A server counts requests, and a prompt has two or more of them until it is through. The embedded engine's slots take
+    choices one by one, so that two prompts and one in reserve fill it.
+    """
+    sampling, judging = recipe.engine, recipe.judge.engine_section(recipe.engine)
+    if sampling.engine.startswith("embedded"):
+        return -(-sampling.concurrency // (recipe.sampling.samples + recipe.sampling.greedy)) + 1
+    return min(2 * sampling.concurrency + (judging.concurrency if recipe.judge.engine else 0), 1024)
+
+
 def make_detector(recipe: Recipe) -> Detector:
     """The detector with the recipe's thresholds. Raises InputError for a setting that it does not have."""
     try:
@@ -327,20 +339,21 @@ def _in_own_thread(work: Callable[[], T], *, on_interrupt: Callable[[], None]) -
     """`work` in a thread of its own, so that it can run an event loop in a notebook too; Ctrl-C is told to `on_interrupt`."""
     result: list[T] = []
     errors: list[BaseException] = []
+    ended = threading.Event()  # not join(): up to Python 3.12, one that is interrupted takes the thread for dead
 
     def target() -> None:
         try:
             result.append(work())
         except BaseException as error:
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=target, name="build-prefs", daemon=True)
-    thread.start()
-    alive = True
-    while alive:
+    threading.Thread(target=target, name="build-prefs", daemon=True).start()
+    over = False
+    while not over:
         try:
-            thread.join(timeout=0.2)
-            alive = thread.is_alive()
+            over = ended.wait(timeout=0.2)
         except KeyboardInterrupt:
             on_interrupt()
     if errors:

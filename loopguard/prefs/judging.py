@@ -60,7 +60,7 @@ class JudgeSpec(Section):
     )
     shows_reasoning: bool = Field(False, description="whether the judge sees thinking text, or the answer alone")
     max_chars: int = Field(24_000, ge=200, description="longer prompts and answers are cut in the middle for the judge")
-    min_label_mass: float = Field(0.3, ge=0, le=1, description="least probability on the labels for logprobs to count")
+    min_label_mass: float = Field(0.1, ge=0, le=1, description="least probability on the labels for logprobs to count")
     max_tokens: int = Field(16, ge=1, le=1024, description="most tokens of a reply: judges loop too")
 
     @field_validator("template")
@@ -207,8 +207,8 @@ _INTEGER = re.compile(
     r"[\s*]*(?:(?:score|grade|rating)[\s*]*[:=][\s*]*)?(\d{1,3})[\s*]*(?:(?:/|out of)\s*(\d{1,3}))?[\s*]*\.?[\s*]*",
     re.IGNORECASE,
 )
-_GOES_ON = re.compile(r"\s*\d(?:\d|[.,]\d|\s*/|\s*%|\s+out of|[ \t]+[^\W\d_])", re.IGNORECASE)
-"""10, 4.5, 4/10, 4 %, 3 reasons why: the digit is a part of something else."""
+_GOES_ON = re.compile(r"\s*\d(?:\d|[.,]\d|\s*/|\s*%|\s+out of|[ \t]+(?!is\b)[^\W\d_])", re.IGNORECASE)
+"""10, 4.5, 4/10, 4 %, 3 reasons why: the digit is a part of something else. "4 is the right number" is a grade."""
 
 
 def read_integer(spec: JudgeSpec, reply: Completion) -> Score:

@@ -141,7 +141,7 @@ def trim(candidate: Candidate, copies: int) -> str:
     loop = verdict.loop if verdict and verdict.unit == "characters" else None
     if not copies or loop is None or loop.repeats <= copies:
         return candidate.text
-    return candidate.text[: min(loop.start + copies * loop.period, loop.end)]
+    return candidate.text[: loop.start + copies * loop.period]
 
 
 def _skip(reason: str, detail: str = "") -> Skip:

@@ -53,7 +53,7 @@ def test_trouble_that_passes(fault: str) -> None:
         ("429,retry_after=0.01", "HTTP 429: scripted 429"),
         ("500,retry_after=0.01,words=out of <b>memory", "HTTP 500: out of <b>memory"),
         ("503,retry_after=0.01", "HTTP 503: scripted 503"),
-        ("cut", "peer closed connection"),
+        ("cut", "cut in mid-answer"),
         ("cut_before", ""),
         ("empty_choices", "an answer without choices"),
         ("error_200", "an answer without choices: upstream failed, 502"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -43,39 +42,56 @@ def loopguard(*arguments: object, cwd: Path | None = None, **variables: str) -> 
     )
 
 
-def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
-    """`loopguard ARGUMENTS`, left running."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "loopguard", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        env=environment(**variables),
-    )
+class Running:
+    """A `loopguard ARGUMENTS` that was left running; what it prints can be read while it runs."""
 
+    def __init__(self, *arguments: object, **variables: str) -> None:
+        self._out, self._err = tempfile.TemporaryFile("w+b"), tempfile.TemporaryFile("w+b")
+        command = [sys.executable, "-m", "loopguard", *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=self._out, stderr=self._err, env=environment(**variables))
 
-def wait_until(true: Callable[[], object], process: subprocess.Popen[str]) -> bool:
-    """Wait for something; False when the process ended before it came."""
-    end = time.monotonic() + PATIENCE
-    while not true():
-        if process.poll() is not None:
-            return bool(true())
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.002)
-    return True
+    def stdout(self) -> str:
+        """All that it printed so far."""
+        return os.pread(self._out.fileno(), 1 << 24, 0).decode()
 
+    def stderr(self) -> str:
+        """All that it complained of so far."""
+        return os.pread(self._err.fileno(), 1 << 24, 0).decode()
 
-def kill(process: subprocess.Popen[str]) -> None:
-    """kill -9, and take leave of it."""
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    def alive(self) -> bool:
+        """It has not ended."""
+        return self.process.poll() is None
 
+    def wait_until(self, true: Callable[[], object]) -> bool:
+        """Wait for something; False when the process ended before it came."""
+        end = time.monotonic() + PATIENCE
+        while not true():
+            if not self.alive():
+                return bool(true())
+            assert time.monotonic() < end, f"it never came; {self.stderr()}"
+            time.sleep(0.002)
+        return True
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """(exit code, stdout, stderr) of a process that ends by itself."""
-    out, err = process.communicate(timeout=PATIENCE)
-    return process.returncode, out, err
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> int:
+        """Its exit code, once it ended by itself."""
+        return self.process.wait(PATIENCE)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._out.close()
+        self._err.close()
 
 
 def write_prompts(path: Path, prompts: Iterable[str]) -> Path:

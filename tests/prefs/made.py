@@ -25,7 +25,7 @@ def scored(value: float, mass: float | None = 0.9) -> Score:
     return Score(value=value, method="integer" if mass is None else "logprobs", mass=mass)
 
 
-def candidate(index: int, text: str, score: float | None = None, **given: Any) -> Candidate:
+def candidate(index: int, text: str, score: float | Score | None = None, **given: Any) -> Candidate:
     """A finished sample of PROMPT that does not loop, unless something else is given."""
     known: dict[str, Any] = {
         "prompt_id": PROMPT.prompt_id,
@@ -40,7 +40,7 @@ def candidate(index: int, text: str, score: float | None = None, **given: Any) -
         "prompt_tokens": 11,
         "completion_tokens": len(text),
         "verdict": clean(text),
-        "score": None if score is None else scored(score),
+        "score": score if score is None or isinstance(score, Score) else scored(score),
     }
     return Candidate(**known | given)
 

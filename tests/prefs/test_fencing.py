@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
@@ -91,5 +92,25 @@ def test_shorten_keeps_both_ends(text: str, limit: int) -> None:
     assert text.endswith(short[-(limit // 3) :])
 
 
-def test_shorten_tells_how_much_is_left_out() -> None:
-    assert shorten("a" * 200 + "b" * 700 + "c" * 100, 300) == f"{'a' * 200}\n[... 700 characters left out ...]\n{'c' * 100}"
+@pytest.mark.parametrize("limit", [300, 301, 302])
+def test_shorten_tells_how_much_is_left_out(limit: int) -> None:
+    head, note, tail = shorten("a" * 500 + "b" * 500, limit).split("\n")
+    assert set(head + tail) == {"a", "b"}
+    assert limit - 1 <= len(head + tail) <= limit
+    assert note == f"[... {1000 - len(head + tail)} characters left out ...]"
+
+
+def test_a_nonce_that_a_text_holds_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No text can be made that holds its own hash, so the hash is made a weak one: the length of what it is given."""
+
+    class Weak:
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        def hexdigest(self) -> str:
+            return f"{len(self.data):064x}"[::-1]
+
+    monkeypatch.setattr(hashlib, "sha256", Weak)
+    own = nonce("x" * 16)
+    assert own == "31" + "0" * 14  # one digit of salt, the separator, and the text: 18 bytes, hexadecimal 12 read backwards
+    assert nonce(own) != own

@@ -13,15 +13,12 @@ import pytest
 
 from tests.fake_server import serve
 from tests.prefs.commands import (
-    PATIENCE,
-    finish,
+    Running,
     keys_of,
     loopguard,
     questions,
     recorded,
-    start,
     tables,
-    wait_until,
     write_prompts,
 )
 
@@ -37,13 +34,13 @@ def resumed(stderr: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_once_lets_answers_arrive_writes_what_is_there_and_says_how_to_go_on(sent: int, tmp_path: Path) -> None:
-    prompts, run_dir = write_prompts(tmp_path / "prompts.jsonl", questions(30)), tmp_path / "a run"
-    with serve(latency=0.1) as server:
+    prompts, run_dir = write_prompts(tmp_path / "prompts.jsonl", questions(16)), tmp_path / "a run"
+    with serve(latency=0.05) as server:
         arguments = ["build-prefs", prompts, "--engine", f"openai:{server.url}", "--concurrency", "3", "--out"]
-        process = start(*arguments, run_dir)
-        assert wait_until(lambda: len(server.requests) >= 60, process)
-        process.send_signal(sent)
-        code, stdout, stderr = finish(process)
+        with Running(*arguments, run_dir) as process:
+            assert process.wait_until(lambda: len(server.requests) >= 30), process.stderr()
+            process.send(sent)
+            code, stdout, stderr = process.end(), process.stdout(), process.stderr()
         assert code == 130, stderr
         assert "stopping: waiting for the answers in flight" in stderr
         assert "Traceback" not in stderr
@@ -53,7 +50,7 @@ def test_once_lets_answers_arrive_writes_what_is_there_and_says_how_to_go_on(sen
         counts = summary["prompts"]
         assert counts["with_pairs"] + counts["skipped"] > 0 < counts["missing"]
         assert counts["failed"] == 0
-        assert summary["candidates"]["total"] == 6 * (30 - counts["missing"])
+        assert summary["candidates"]["total"] == 6 * (16 - counts["missing"])
         kept, seen = recorded(run_dir), len(server.requests)
         for entry in server.requests:
             assert entry["answered"]
@@ -74,15 +71,13 @@ def test_twice_leaves_the_answers_in_flight(tmp_path: Path) -> None:
     with serve(["hang,contains=Question 7"]) as server:
         port = int(server.url.split(":")[2].split("/")[0])
         arguments = ["build-prefs", prompts, "--engine", f"openai:{server.url}", "--concurrency", "4", "--out"]
-        process = start(*arguments, run_dir)
-        assert process.stderr is not None
-        wait_until(lambda: any("Question 7" in str(entry["body"]) for entry in server.requests), process)
-        process.send_signal(signal.SIGINT)
-        first = process.stderr.readline()
-        assert "Ctrl-C again: at once" in first
-        process.send_signal(signal.SIGINT)
-        code, _, stderr = finish(process)
-        assert code == 130
+        with Running(*arguments, run_dir) as process:
+            assert process.wait_until(lambda: any("Question 7" in str(entry["body"]) for entry in server.requests))
+            process.send(signal.SIGINT)
+            assert process.wait_until(lambda: "Ctrl-C again: at once" in process.stderr())
+            process.send(signal.SIGINT)
+            code, stderr = process.end(), process.stderr()
+        assert code == 130, stderr
         assert "leaving the answers in flight" in stderr
         assert "Traceback" not in stderr
         assert json.loads((run_dir / "summary.json").read_text())["prompts"]["missing"] > 0
@@ -98,16 +93,15 @@ def test_twice_before_anything_is_asked_ends_at_once(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        silent.settimeout(PATIENCE)
+        silent.settimeout(60)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        process = start("build-prefs", prompts, "--engine", f"openai:{url}", "--out", tmp_path / "run")
-        connection, _ = silent.accept()  # it waits for the list of models now
-        assert process.stderr is not None
-        process.send_signal(signal.SIGINT)
-        process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        code, _, stderr = finish(process)
+        with Running("build-prefs", prompts, "--engine", f"openai:{url}", "--out", tmp_path / "run") as process:
+            connection, _ = silent.accept()  # it waits for the list of models now
+            process.send(signal.SIGINT)
+            assert process.wait_until(lambda: "Ctrl-C again: at once" in process.stderr())
+            process.send(signal.SIGINT)
+            code, stderr = process.end(), process.stderr()
         connection.close()
-    assert code == 130
-    assert stderr.startswith("loopguard: stopped at once; to go on: loopguard build-prefs ")
+    assert code == 130, stderr
+    assert stderr.splitlines()[1].startswith("loopguard: stopped at once; to go on: loopguard build-prefs ")
     assert "Traceback" not in stderr

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fake_server import serve
-from tests.prefs.commands import (
-    finish,
-    keys_of,
-    kill,
-    loopguard,
-    questions,
-    recorded,
-    start,
-    tables,
-    wait_until,
-    write_prompts,
-)
+from tests.prefs.commands import Running, keys_of, loopguard, questions, recorded, tables, write_prompts
 
 STARTING, ASKING, WRITING = 3, 13, 4
 """How many of the kills fall into each part of a run."""
@@ -42,36 +32,31 @@ def test_killed_twenty_times_and_resumed_it_is_as_if_never_killed(tmp_path: Path
         whole = loopguard(*arguments, tmp_path / "whole")
         length = time.monotonic() - begun
         assert whole.returncode == 0, whole.stderr
-        total = len(server.requests)
+        total, answers = len(server.requests), len(recorded(tmp_path / "whole"))
         lives = [(total, set[bytes]())]  # (requests that the server had seen when it began, keys on disk then)
 
-        def die(process: object) -> None:
-            kill(process)  # type: ignore[arg-type]
-            lives.append((len(server.requests), recorded(run_dir) if run_dir.exists() else set()))
+        def live(*, until: Callable[[], object], then: float) -> bool:
+            """Go on with the run, kill it `then` seconds after `until` has come; False when it ended before."""
+            with Running(*arguments, run_dir) as process:
+                process.wait_until(until)
+                time.sleep(then)
+                killed = process.alive()
+                process.kill()
+                assert killed or process.end() == 0, process.stderr()
+            lives.append((len(server.requests), recorded(run_dir)))
+            return killed
 
         for _ in range(STARTING):
-            process = start(*arguments, run_dir)
-            time.sleep(chance.uniform(0, 0.5 * length))
-            die(process)
-        steps = [total // (ASKING + 2) + chance.randint(-4, 4) for _ in range(ASKING)]
-        for step in steps:
-            process, seen = start(*arguments, run_dir), len(server.requests)
-            far = seen + step
-            assert wait_until(lambda far=far: len(server.requests) >= far, process), process.communicate()
-            time.sleep(chance.uniform(0, 0.02))
-            die(process)
+            assert live(until=lambda: True, then=chance.uniform(0, 0.4 * length))
+        for k in range(ASKING):
+            left = total * (1 - len(lives[-1][1]) / answers) / (ASKING - k + 1)
+            far = len(server.requests) + 1 + int(left * chance.uniform(0.5, 1.2))
+            assert live(until=lambda far=far: len(server.requests) >= far, then=chance.uniform(0, 0.02))
         while len(lives) <= STARTING + ASKING + WRITING:
-            process = start(*arguments, run_dir)
-            if wait_until(lambda: open_files(run_dir) >= 4, process):
-                time.sleep(chance.uniform(0, 0.02))
-                if process.poll() is None:
-                    die(process)
-                    continue
-            finish(process)
-            for table in run_dir.glob("*.parquet"):
-                table.unlink()  # too fast: it must write once more
-        code, _, stderr = finish(start(*arguments, run_dir))
-        assert code == 0, stderr
+            if not live(until=lambda: open_files(run_dir) >= 4, then=chance.uniform(0, 0.02)):
+                lives.pop()  # too fast to be killed: it writes the same once more
+        last = loopguard(*arguments, run_dir)
+        assert last.returncode == 0, last.stderr
 
     assert tables(run_dir) == tables(tmp_path / "whole")
     assert recorded(run_dir) == recorded(tmp_path / "whole")
@@ -79,7 +64,7 @@ def test_killed_twenty_times_and_resumed_it_is_as_if_never_killed(tmp_path: Path
     ends = [seen for seen, _ in lives[1:]] + [len(server.requests)]
     grown = [len(keys) for _, keys in lives]
     assert grown == sorted(grown)
-    assert sum(0 < keys < len(recorded(run_dir)) for keys in grown) >= ASKING, "the kills were spread over the run"
-    for (first, keys), last in zip(lives, ends, strict=True):
-        for entry in server.requests[first:last]:
+    assert sum(0 < keys < len(recorded(run_dir)) for keys in grown) >= ASKING, "the kills are spread over the run"
+    for (first, keys), end in zip(lives, ends, strict=True):
+        for entry in server.requests[first:end]:
             assert not keys & keys_of(entry["body"]), "an answer on disk was asked for again"

@@ -133,7 +133,12 @@ PAIRS: list[tuple[str, list[Candidate], dict[str, Any], list[tuple[int, int, str
         {"max_pairs_per_prompt": 9},
         [(0, 2, "score")],
     ),
-    ("an empty one is no candidate", [candidate(0, "a", 3), candidate(1, ""), candidate(2, "c", 1)], {}, [(0, 2, "score")]),
+    (
+        "an empty one is no candidate",
+        [candidate(0, "a", 3), candidate(1, ""), candidate(2, "c", 1)],
+        {},
+        [(0, 2, "score")],
+    ),
     (
         "one without a score is left out",
         [candidate(0, "a", 3), candidate(1, "b", **NO_SCORE), candidate(2, "c", 1)],
@@ -159,14 +164,24 @@ PAIRS: list[tuple[str, list[Candidate], dict[str, Any], list[tuple[int, int, str
         {"max_pairs_per_prompt": 9},
         [(0, 2, "loop")],
     ),
-    ("equal loops are one", [candidate(0, "a", 5), loop(1, 5), loop(2, 5)], {"max_pairs_per_prompt": 9}, [(0, 1, "loop")]),
+    (
+        "equal loops are one",
+        [candidate(0, "a", 5), loop(1, 5), loop(2, 5)],
+        {"max_pairs_per_prompt": 9},
+        [(0, 1, "loop")],
+    ),
     (
         "loops that are equal once trimmed are one",
         [candidate(0, "a", 5), loop(1, 5), loop(2, 9), loop(3, 7, unit="cd ")],
         {"max_pairs_per_prompt": 3, "trim_loops": 2},
         [(0, 2, "loop"), (0, 3, "loop")],
     ),
-    ("no judge: the first clean one", [loop(0, 5), candidate(1, "a"), candidate(2, "b")], {"judged": False}, [(1, 0, "loop")]),
+    (
+        "no judge: the first clean one",
+        [loop(0, 5), candidate(1, "a"), candidate(2, "b")],
+        {"judged": False},
+        [(1, 0, "loop")],
+    ),
     ("the only one that ended needs no score", [loop(0, 5), candidate(1, "a", **NO_SCORE)], {}, [(1, 0, "loop")]),
     (
         "scored before not scored",
@@ -283,9 +298,7 @@ def examined(index: int, text: str, score: float | None, finish_reason: str, con
     start = text.find("ab ")
     tail = len(text) - start - 3 * copies
     verdict = looped(text, start=start, period=3, copies=copies, tail=tail) if copies >= 4 else clean(text)
-    return candidate(
-        index, text, score, finish_reason=finish_reason, verdict=verdict, content=text if content else ""
-    )
+    return candidate(index, text, score, finish_reason=finish_reason, verdict=verdict, content=text if content else "")
 
 
 CANDIDATES = st.lists(

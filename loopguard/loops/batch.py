@@ -1,0 +1,191 @@
+"""Many texts or token sequences in one array: what the kernels find in each, with no Python between them.
+
+`offsets` and `values` are laid out as Arrow lays out strings and lists: row i is values[offsets[i]:offsets[i + 1]].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from loopguard.loops.repetition import (
+    BEST,
+    GRAM,
+    LAST_HIT,
+    NOTED,
+    OPEN,
+    RUN,
+    RUN_WASTED,
+    RUNS,
+    SCORE,
+    STATE,
+    WINDOW,
+    advance,
+)
+from loopguard.loops.rules import END, LOOP, LOOPS, PERIOD, START, judge
+from loopguard.loops.words import LEXER, STATE_OF_LEXER, WORD, split
+from loopguard.loops.words import START as LEXER_START
+
+BYTES, LENGTH, SYMBOLS, STRETCH_SCORE, OPEN_SCORE, RUN_BYTES, COUNT, FIGURES = range(8)
+"""Columns of the figures: size in bytes, in characters or tokens, in symbols; scores; bytes the longest run wastes; loops."""
+
+TOKEN_BYTES = 4
+"""Bytes that one token id counts as: what a BPE token of English is on average."""
+TOKEN_LETTERS = 3
+"""Letters among them."""
+
+
+class Workspace:
+    """Arrays that one thread reuses from text to text. Tables need no clearing: every text has positions of its own."""
+
+    def __init__(self, longest: int) -> None:
+        """Room for texts of up to `longest` bytes or tokens."""
+        size = longest + 1
+        self.symbols = np.empty(size, np.uint64)
+        self.values = np.empty(size, np.int64)
+        self.kinds = np.empty(size, np.uint8)
+        self.weights = np.empty(size, np.uint8)
+        self.starts = np.empty(size, np.int64)
+        self.back = np.empty(size, np.int32)
+        self.chain = np.empty(size, np.int32)
+        self.tables = np.full((2, 2 << table_bits(longest)), -1, np.int32)
+
+    def arrays(self) -> tuple[NDArray[np.generic], ...]:
+        """In the order the kernels take them."""
+        return (self.symbols, self.values, self.kinds, self.weights, self.starts, self.back, self.chain, self.tables)
+
+
+@njit(cache=True, nogil=True)
+def table_bits(symbols: int) -> int:
+    """A table of two to the this many slots is at most half full with this many symbols, or with a window of them."""
+    bits = 6
+    while (1 << bits) < 2 * min(symbols, WINDOW):
+        bits += 1
+    return bits
+
+
+@njit(cache=True, nogil=True)
+def reset(state: NDArray[np.int64], runs: NDArray[np.int64]) -> None:
+    """The state before the first symbol."""
+    state[:] = 0
+    state[NOTED], state[LAST_HIT] = -1, -GRAM
+    runs[:] = 0
+
+
+@njit(cache=True, nogil=True)
+def characters(data: NDArray[np.uint8], high: int) -> int:
+    """Characters that begin before byte `high`; of invalid UTF-8, bytes that are no continuation."""
+    count = 0
+    for i in range(high):
+        count += (data[i] & 0xC0) != 0x80
+    return count
+
+
+@njit(cache=True, nogil=True)
+def to_characters(data: NDArray[np.uint8], loops: NDArray[np.int64], found: int) -> None:
+    """Bytes to characters, in place."""
+    for k in range(found):
+        once = characters(data, loops[k, START] + loops[k, PERIOD])
+        loops[k, START] = characters(data, loops[k, START])
+        loops[k, END] = characters(data, loops[k, END])
+        loops[k, PERIOD] = max(1, once - loops[k, START])
+
+
+@njit(cache=True, nogil=True)
+def _figures(
+    size: int, length: int, count: int, found: int, state: NDArray[np.int64], runs: NDArray[np.int64], row: NDArray[np.int64]
+) -> None:
+    row[BYTES], row[LENGTH], row[SYMBOLS], row[COUNT] = size, length, count, found
+    row[STRETCH_SCORE], row[OPEN_SCORE] = state[BEST + SCORE], max(0, state[OPEN + SCORE])
+    row[RUN_BYTES] = runs[:, RUN_WASTED].max()
+
+
+@njit(cache=True, nogil=True)
+def scan_texts(
+    low: int,
+    high: int,
+    offsets: NDArray[np.int64],
+    values: NDArray[np.uint8],
+    rule: NDArray[np.int64],
+    limits: NDArray[np.float64],
+    figures: NDArray[np.int64],
+    loops: NDArray[np.int64],
+    symbols: NDArray[np.uint64],
+    numbers: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    weights: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    back: NDArray[np.int32],
+    chain: NDArray[np.int32],
+    tables: NDArray[np.int32],
+) -> None:
+    """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`."""
+    state, runs, lexer = np.empty(STATE, np.int64), np.empty((RUNS, RUN), np.int64), np.empty(LEXER, np.int64)
+    base, total = 0, 0
+    tables[:] = -1
+    for row in range(low, high):
+        data = values[offsets[row] : offsets[row + 1]]
+        lexer[:] = 0
+        lexer[STATE_OF_LEXER] = -1
+        count = split(0, data.size, data, symbols, numbers, kinds, weights, starts, lexer)
+        starts[count] = lexer[LEXER_START]
+        reset(state, runs)
+        if base + count >= 1 << 30:
+            base = 0
+            tables[:] = -1
+        bits = table_bits(count)
+        advance(0, count, symbols, numbers, kinds, weights, starts, back, chain, tables, bits, base, rule, state, runs)
+        base += count
+        found = judge(count, data.size, data, starts, limits, state, runs, loops[total : total + LOOPS])
+        to_characters(data, loops[total : total + LOOPS], found)
+        _figures(data.size, characters(data, data.size), count, found, state, runs, figures[row])
+        total += found
+
+
+@njit(cache=True, nogil=True)
+def scan_tokens(
+    low: int,
+    high: int,
+    offsets: NDArray[np.int64],
+    values: NDArray[np.uint64],
+    rule: NDArray[np.int64],
+    limits: NDArray[np.float64],
+    figures: NDArray[np.int64],
+    loops: NDArray[np.int64],
+    symbols: NDArray[np.uint64],
+    numbers: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    weights: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    back: NDArray[np.int32],
+    chain: NDArray[np.int32],
+    tables: NDArray[np.int32],
+) -> None:
+    """The same for token ids; positions in tokens."""
+    state, runs = np.empty(STATE, np.int64), np.empty((RUNS, RUN), np.int64)
+    nothing = np.empty(0, np.uint8)
+    base, total = 0, 0
+    tables[:] = -1
+    numbers[:] = 0
+    kinds[:] = WORD
+    weights[:] = TOKEN_LETTERS
+    for i in range(starts.size):
+        starts[i] = i * TOKEN_BYTES
+    for row in range(low, high):
+        ids = values[offsets[row] : offsets[row + 1]]
+        reset(state, runs)
+        if base + ids.size >= 1 << 30:
+            base = 0
+            tables[:] = -1
+        bits = table_bits(ids.size)
+        advance(0, ids.size, ids, numbers, kinds, weights, starts, back, chain, tables, bits, base, rule, state, runs)
+        base += ids.size
+        size = ids.size * TOKEN_BYTES
+        found = judge(ids.size, size, nothing, starts, limits, state, runs, loops[total : total + LOOPS])
+        for k in range(total, total + found):
+            loops[k, START] //= TOKEN_BYTES
+            loops[k, END] //= TOKEN_BYTES
+            loops[k, PERIOD] = max(1, loops[k, PERIOD] // TOKEN_BYTES)
+        _figures(size, ids.size, ids.size, found, state, runs, figures[row])
+        total += found

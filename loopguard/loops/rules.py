@@ -1,0 +1,153 @@
+"""When what repeats is a loop: the thresholds applied to what `repetition.advance` has measured.
+
+One kernel, `judge`, reads the state at any position; so a stream, a batch and a single text give the same verdict on the same
+prefix. The thresholds are the fields of `DetectorSettings`, in their order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from loopguard.loops.repetition import (
+    BACKS,
+    BEST,
+    COUNTED,
+    FIRST,
+    FRESH,
+    HITS,
+    KNOWN,
+    OPEN,
+    RUN_BEGIN,
+    RUN_END,
+    RUN_KNOWN,
+    RUN_PERIOD,
+    RUN_WEIGHT,
+    RUNS,
+    SCORE,
+    STEPS,
+    TO,
+)
+
+LOOPS = RUNS + 2
+"""Most loops a verdict can name: the runs kept, the best stretch, the open one."""
+KIND, START, END, PERIOD, TERMINAL, RULE, LOOP = range(7)
+"""Columns of a loop: kind, first byte, one past the last byte, bytes of a copy, ends the text, which rule found it."""
+VERBATIM, COUNTER, NEAR = 0, 1, 2
+RUN_OPEN, RUN_SHORT, RUN_LONG, STRETCH_RULE, STRETCH_OPEN = range(5)
+"""Rules: a run at the end, a run of a short period, a run of a long one, a stretch that earned enough, one at the end."""
+
+_PIPE, _PLUS = 0x7C, 0x2B
+
+
+@njit(cache=True, nogil=True)
+def _in_table(data: NDArray[np.uint8], begin: int, end: int) -> bool:
+    """Padding or a rule inside a table row: one blank or dash again and again, with a border beside it."""
+    if data[begin] != 0x20 and data[begin] != 0x2D and data[begin] != 0x3D:
+        return False
+    for i in range(max(0, begin - 2), min(data.size, end + 2)):
+        if begin <= i < end:
+            continue
+        if data[i] == _PIPE or data[i] == _PLUS:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _run_rule(
+    data: NDArray[np.uint8], begin: int, end: int, period: int, weight: int, size: int, limits: NDArray[np.float64]
+) -> int:
+    """Which rule makes a run a loop; -1: none. All lengths in bytes."""
+    min_copies, min_wasted, short_period, short_wasted, open_copies, open_wasted, open_letters, gap = limits[:8]
+    wasted = end - begin - period
+    copies = (end - begin) / period
+    is_open = size - end <= gap
+    if weight == 0:
+        if copies < min_copies or wasted < short_wasted:
+            return -1
+        if period <= short_period:
+            return -1 if period == 1 and wasted < 10 * short_wasted and _in_table(data, begin, end) else RUN_SHORT
+        return RUN_LONG if wasted >= 1.5 * short_wasted else -1
+    if is_open and copies >= open_copies and wasted >= open_wasted and weight * (copies - 1) >= open_letters:
+        return RUN_OPEN
+    if period <= short_period:
+        return RUN_SHORT if wasted >= short_wasted else -1
+    return RUN_LONG if copies >= min_copies and wasted >= min_wasted else -1
+
+
+@njit(cache=True, nogil=True)
+def _ends_there(count: int, size: int, end: int, last: int, known: int, gap: float, state: NDArray[np.int64]) -> bool:
+    """The text ends in the loop: hardly anything follows, or what follows has nearly all been said before."""
+    return size - end <= gap or (count > last and state[HITS] - known >= 0.8 * (count - last))
+
+
+@njit(cache=True, nogil=True)
+def judge(
+    count: int,
+    size: int,
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    limits: NDArray[np.float64],
+    state: NDArray[np.int64],
+    runs: NDArray[np.int64],
+    loops: NDArray[np.int64],
+) -> int:
+    """Write the loops of the text read so far, runs first; return how many.
+
+    `count` symbols have been read, `size` bytes; `starts[count]` is where the next symbol begins. `data` is empty for
+    token ids: then runs are not widened to the byte.
+    """
+    found = 0
+    for row in range(RUNS):
+        period_symbols = runs[row, RUN_PERIOD]
+        if period_symbols == 0:
+            continue
+        begin, end = starts[runs[row, RUN_BEGIN]], starts[runs[row, RUN_END]]
+        period = starts[runs[row, RUN_BEGIN] + period_symbols] - begin
+        if data.size > 0:
+            least = max(0, begin - 128)
+            while begin > least and data[begin - 1] == data[begin - 1 + period]:
+                begin -= 1
+            while end < size and data[end] == data[end - period]:
+                end += 1
+        rule = _run_rule(data, begin, end, period, runs[row, RUN_WEIGHT], size, limits)
+        if rule >= 0:
+            loops[found, KIND], loops[found, RULE] = VERBATIM, rule
+            loops[found, START], loops[found, END], loops[found, PERIOD] = begin, end, period
+            loops[found, TERMINAL] = _ends_there(count, size, end, runs[row, RUN_END], runs[row, RUN_KNOWN], limits[7], state)
+            found += 1
+    return _stretches(found, count, size, starts, limits, state, loops)
+
+
+@njit(cache=True, nogil=True)
+def _stretches(
+    found: int,
+    count: int,
+    size: int,
+    starts: NDArray[np.int64],
+    limits: NDArray[np.float64],
+    state: NDArray[np.int64],
+    loops: NDArray[np.int64],
+) -> int:
+    """Add the best stretch and the open one, unless the runs found already say nearly all of it."""
+    runs = found
+    for at in (BEST, OPEN):
+        if state[at + SCORE] < (limits[8] if at == BEST else limits[9]):
+            continue
+        if at == OPEN and found > runs and state[BEST + FIRST] == state[OPEN + FIRST]:
+            continue
+        start, end = starts[state[at + FIRST]], starts[state[at + TO]]
+        said = np.int64(0)
+        for k in range(runs):
+            said += max(0, min(end, loops[k, END]) - max(start, loops[k, START]))
+        if said >= limits[10] * (end - start):
+            continue
+        period = max(1, state[at + BACKS] // max(1, state[at + STEPS]))
+        counts = state[at + COUNTED] * 2 * period >= end - start and state[at + FRESH] <= 4 * state[at + COUNTED]
+        loops[found, KIND], loops[found, RULE] = (COUNTER if counts else NEAR), (STRETCH_RULE if at == BEST else STRETCH_OPEN)
+        loops[found, START], loops[found, END], loops[found, PERIOD] = start, end, period
+        gap = max(2 * limits[7], min(period // 2, 60))
+        loops[found, TERMINAL] = _ends_there(count, size, end, state[at + TO], state[at + KNOWN], gap, state)
+        found += 1
+    return found
