@@ -3,6 +3,7 @@
     import loopguard
 
     loopguard.detect("the same the same the same ...").looping
+    loopguard.scan(["one output", "another"])           # a polars frame of verdicts
     run = loopguard.build_prefs("prompts.jsonl", "liquid", out="runs/mine")
     run.preferences, run.candidates, run.skipped        # polars frames
 
@@ -27,11 +28,16 @@ _HOME = {
     "Verdict": "loopguard.records",
     "build_prefs": "loopguard.prefs.build",
     "detect": "loopguard.loops.detector",
+    "detect_rows": "loopguard.loops.frames",
     "load_judge": "loopguard.prefs.judging",
     "load_recipe": "loopguard.prefs.recipe",
     "open_engine": "loopguard.engines",
     "open_run": "loopguard.prefs.run",
     "read_prompts": "loopguard.dataset",
+    "register_polars": "loopguard.loops.frames",
+    "scan": "loopguard.loops.frames",
+    "show": "loopguard.loops.show",
+    "tune_vllm": "loopguard.loops.tune",
 }
 
 __all__ = [
@@ -46,11 +52,16 @@ __all__ = [
     "__version__",
     "build_prefs",
     "detect",
+    "detect_rows",
     "load_judge",
     "load_recipe",
     "open_engine",
     "open_run",
     "read_prompts",
+    "register_polars",
+    "scan",
+    "show",
+    "tune_vllm",
 ]
 
 if TYPE_CHECKING:
@@ -58,6 +69,9 @@ if TYPE_CHECKING:
     from loopguard.engines import EngineOptions, open_engine
     from loopguard.errors import LoopguardError
     from loopguard.loops.detector import Detector, detect
+    from loopguard.loops.frames import detect_rows, register_polars, scan
+    from loopguard.loops.show import show
+    from loopguard.loops.tune import tune_vllm
     from loopguard.prefs.build import build_prefs
     from loopguard.prefs.judging import JudgeSpec, load_judge
     from loopguard.prefs.recipe import Recipe, load_recipe

@@ -5,6 +5,7 @@ Exit codes: 0 all done; 1 something the user can mend; 3 done, but some prompts 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -18,6 +19,9 @@ import typer
 
 from loopguard import __version__
 from loopguard.errors import InputError, LoopguardError
+from loopguard.scan_command import EXIT_CODES as SCAN_EXIT_CODES
+from loopguard.scan_command import scan
+from loopguard.tune_command import tune_vllm
 
 if TYPE_CHECKING:
     from loopguard.prefs.estimate import Estimate
@@ -39,6 +43,8 @@ judges_app = typer.Typer(
 pipelines_app = typer.Typer(help="The recipes that come with loopguard.", no_args_is_help=True)
 app.add_typer(judges_app, name="judges")
 app.add_typer(pipelines_app, name="pipelines")
+app.command("scan", epilog=SCAN_EXIT_CODES)(scan)
+app.command("tune-vllm")(tune_vllm)
 
 IN, WHO, DRAW, JUDGE, PAIR, RUN = "Prompts", "Engine", "Sampling", "Judge", "Pairs", "Run"
 
@@ -237,10 +243,10 @@ def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
 
     console = out()
     files = "preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json"
-    console.print(f"\nFiles: {run_dir}/{files}", markup=False)
+    console.print(f"\nFiles: {run_dir}/{files}", markup=False, soft_wrap=True)
     if summary["pairs"]["total"]:
         load = f"load_dataset('parquet', data_files='{run_dir}/preferences.parquet', split='train')"
-        console.print(f'Next:  python -c "from datasets import load_dataset; print({load})"', markup=False)
+        console.print(f'Next:  python -c "from datasets import load_dataset; print({load})"', markup=False, soft_wrap=True)
 
 
 def _dry_run(prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, as_json: bool) -> None:
@@ -368,6 +374,9 @@ def _complain(text: str) -> None:
 
 def main() -> None:
     """The entry point: errors on purpose become one line, everything else is a bug and shows itself."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to fail
     try:
         app()
     except SystemExit as leave:

@@ -143,7 +143,7 @@ class Candidate:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     merged_into: int | None = None
-    """Index of the earlier candidate with the same text, which stands for this one."""
+    """Index of the candidate with the same text, but for white space at the ends, which stands for this one."""
     verdict: Verdict | None = None
     score: Score | None = None
     judge_error: str | None = None
@@ -152,7 +152,7 @@ class Candidate:
     @property
     def looping(self) -> bool:
         """The detector, or an engine that stopped it for repetition, calls this a loop."""
-        return self.verdict is not None and self.verdict.looping
+        return self.finish_reason == "repetition" or (self.verdict is not None and self.verdict.looping)
 
     @property
     def finished(self) -> bool:

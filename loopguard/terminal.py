@@ -37,12 +37,12 @@ EVERY = 30.0
 
 def out() -> Console:
     """Where results go: stdout, without colour unless it is a terminal."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    return Console(highlight=False)
 
 
 def err() -> Console:
     """Where progress and errors go: stderr."""
-    return Console(stderr=True, soft_wrap=not sys.stderr.isatty(), highlight=False)
+    return Console(stderr=True, highlight=False)
 
 
 class TerminalWatcher:
@@ -238,21 +238,22 @@ def _rejected_title(row: dict[str, Any]) -> str:
 
 
 def folded(row: dict[str, Any]) -> Text:
-    """A rejected text with its loop in colour: two copies shown, the others counted."""
-    text = row["rejected"][0]["content"]
-    start, period, repeats = row["rejected_loop_start"], row["rejected_loop_period"], row["rejected_loop_repeats"]
-    if start is None or row["rejected_loop_kind"] is None:
+    """A rejected text with its loop in colour: two copies shown, the others counted; of a loop whose copies differ, its begin."""
+    text, kind = row["rejected"][0]["content"], row["rejected_loop_kind"]
+    if kind is None:
         return Text(_short(text, 600))
+    start, period = row["rejected_loop_start"], row["rejected_loop_period"]
     end = min(row["rejected_loop_end"], len(text))
     shown = Text(_short(text[:start], 300, tail=True))
-    for copy in range(min(2, int(repeats))):
+    if kind != "verbatim":
+        shown.append(_short(text[start:end], 600), style="bold red")
+        return shown.append(_short(text[end:], 200))
+    for copy in range(min(2, int(row["rejected_loop_repeats"]))):
         piece = text[start + copy * period : start + (copy + 1) * period]
         shown.append(_short(piece, 300), style="bold red" if copy else "bold yellow")
-    more = repeats - 2
-    if more > 0 and end > start + 2 * period:
-        shown.append(f" [... and {more:.1f} copies more ...] ", style="italic dim")
-    shown.append(_short(text[end:], 200))
-    return shown
+    if end > start + 2 * period:
+        shown.append(f" [... {(end - start) / period - 2:.1f} copies more ...] ", style="italic dim")
+    return shown.append(_short(text[end:], 200))
 
 
 def _short(text: str, limit: int, *, tail: bool = False) -> str:

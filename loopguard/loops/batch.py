@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from loopguard.loops.repetition import (
     BEST,
     GRAM,
-    LAST_HIT,
+    LAST_MUCH,
     NOTED,
     OPEN,
     RUN,
@@ -27,8 +27,9 @@ from loopguard.loops.rules import END, LOOP, LOOPS, PERIOD, START, judge
 from loopguard.loops.words import LEXER, STATE_OF_LEXER, WORD, split
 from loopguard.loops.words import START as LEXER_START
 
-BYTES, LENGTH, SYMBOLS, STRETCH_SCORE, OPEN_SCORE, RUN_BYTES, COUNT, FIGURES = range(8)
-"""Columns of the figures: size in bytes, in characters or tokens, in symbols; scores; bytes the longest run wastes; loops."""
+BYTES, LENGTH, SYMBOLS, STRETCH_SCORE, OPEN_SCORE, RUN_BYTES, LOUD, COUNT, FIGURES = range(9)
+"""Columns of the figures: size in bytes, in characters or tokens, in symbols; scores; bytes the longest run wastes; how loud the
+loudest rule speaks, in millionths of what is needed; loops."""
 
 TOKEN_BYTES = 4
 """Bytes that one token id counts as: what a BPE token of English is on average."""
@@ -41,7 +42,7 @@ class Workspace:
 
     def __init__(self, longest: int) -> None:
         """Room for texts of up to `longest` bytes or tokens."""
-        size = longest + 1
+        self.longest, size = longest, longest + 1
         self.symbols = np.empty(size, np.uint64)
         self.values = np.empty(size, np.int64)
         self.kinds = np.empty(size, np.uint8)
@@ -58,9 +59,9 @@ class Workspace:
 
 @njit(cache=True, nogil=True)
 def table_bits(symbols: int) -> int:
-    """A table of two to the this many slots is at most half full with this many symbols, or with a window of them."""
+    """A table of two to the this many slots is at most a quarter full with this many symbols, or with a window of them."""
     bits = 6
-    while (1 << bits) < 2 * min(symbols, WINDOW):
+    while (1 << bits) < 4 * min(symbols, WINDOW):
         bits += 1
     return bits
 
@@ -69,7 +70,7 @@ def table_bits(symbols: int) -> int:
 def reset(state: NDArray[np.int64], runs: NDArray[np.int64]) -> None:
     """The state before the first symbol."""
     state[:] = 0
-    state[NOTED], state[LAST_HIT] = -1, -GRAM
+    state[NOTED], state[LAST_MUCH] = -1, -GRAM
     runs[:] = 0
 
 
@@ -93,11 +94,20 @@ def to_characters(data: NDArray[np.uint8], loops: NDArray[np.int64], found: int)
 
 
 @njit(cache=True, nogil=True)
-def _figures(
-    size: int, length: int, count: int, found: int, state: NDArray[np.int64], runs: NDArray[np.int64], row: NDArray[np.int64]
+def fill_figures(
+    size: int,
+    length: int,
+    count: int,
+    found: int,
+    loud: float,
+    state: NDArray[np.int64],
+    runs: NDArray[np.int64],
+    row: NDArray[np.int64],
 ) -> None:
+    """One row of the figures."""
     row[BYTES], row[LENGTH], row[SYMBOLS], row[COUNT] = size, length, count, found
     row[STRETCH_SCORE], row[OPEN_SCORE] = state[BEST + SCORE], max(0, state[OPEN + SCORE])
+    row[LOUD] = np.int64(loud * 1e6)
     row[RUN_BYTES] = runs[:, RUN_WASTED].max()
 
 
@@ -137,9 +147,9 @@ def scan_texts(
         bits = table_bits(count)
         advance(0, count, symbols, numbers, kinds, weights, starts, back, chain, tables, bits, base, rule, state, runs)
         base += count
-        found = judge(count, data.size, data, starts, limits, state, runs, loops[total : total + LOOPS])
+        found, loud = judge(count, data.size, data, starts, limits, state, runs, loops[total : total + LOOPS])
         to_characters(data, loops[total : total + LOOPS], found)
-        _figures(data.size, characters(data, data.size), count, found, state, runs, figures[row])
+        fill_figures(data.size, characters(data, data.size), count, found, loud, state, runs, figures[row])
         total += found
 
 
@@ -167,10 +177,13 @@ def scan_tokens(
     nothing = np.empty(0, np.uint8)
     base, total = 0, 0
     tables[:] = -1
-    numbers[:] = 0
-    kinds[:] = WORD
-    weights[:] = TOKEN_LETTERS
-    for i in range(starts.size):
+    longest = 0
+    for row in range(low, high):
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    numbers[:longest] = 0
+    kinds[:longest] = WORD
+    weights[:longest] = TOKEN_LETTERS
+    for i in range(longest + 1):
         starts[i] = i * TOKEN_BYTES
     for row in range(low, high):
         ids = values[offsets[row] : offsets[row + 1]]
@@ -182,10 +195,10 @@ def scan_tokens(
         advance(0, ids.size, ids, numbers, kinds, weights, starts, back, chain, tables, bits, base, rule, state, runs)
         base += ids.size
         size = ids.size * TOKEN_BYTES
-        found = judge(ids.size, size, nothing, starts, limits, state, runs, loops[total : total + LOOPS])
+        found, loud = judge(ids.size, size, nothing, starts, limits, state, runs, loops[total : total + LOOPS])
         for k in range(total, total + found):
             loops[k, START] //= TOKEN_BYTES
             loops[k, END] //= TOKEN_BYTES
             loops[k, PERIOD] = max(1, loops[k, PERIOD] // TOKEN_BYTES)
-        _figures(size, ids.size, ids.size, found, state, runs, figures[row])
+        fill_figures(size, ids.size, ids.size, found, loud, state, runs, figures[row])
         total += found

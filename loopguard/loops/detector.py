@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.settings import DetectorSettings
 from loopguard.records import Loop, LoopKind, Verdict
@@ -51,7 +54,7 @@ class Detector:
         """Settings as a whole, or single thresholds by name; InputError on an unknown name or a bad value."""
         self.settings = settings if settings is not None and not overrides else DetectorSettings.make(overrides)
         self.signature = self.settings.signature
-        self._limits, self._rule = self.settings.limits(), self.settings.rule()
+        self.limits, self.rule = self.settings.limits(), self.settings.rule()
 
     def detect(self, text: str | bytes | Tokens) -> Verdict:
         """The verdict on one output. Text and bytes give spans in characters, token ids in tokens. Never raises on content."""
@@ -63,14 +66,14 @@ class Detector:
         text_rows = [i for i, row in enumerate(rows) if isinstance(row, str | bytes | bytearray | memoryview)]
         verdicts: list[Verdict] = [_NOTHING] * len(rows)
         if text_rows:
-            raw = [_utf8(rows[i]) for i in text_rows]
+            raw = [to_utf8(rows[i]) for i in text_rows]
             offsets = np.cumsum([0, *map(len, raw)], dtype=np.int64)
             found = self.scan(offsets, np.frombuffer(b"".join(raw), np.uint8), threads=threads)
             for i, verdict in zip(text_rows, self._verdicts(*found, "characters"), strict=True):
                 verdicts[i] = verdict
         if len(text_rows) < len(rows):
             others = sorted(set(range(len(rows))) - set(text_rows))
-            ids = [_ids(rows[i]) for i in others]  # type: ignore[arg-type]
+            ids = [to_ids(rows[i]) for i in others]  # type: ignore[arg-type]
             offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
             found = self.scan(offsets, np.concatenate(ids), threads=threads)
             for i, verdict in zip(others, self._verdicts(*found, "tokens"), strict=True):
@@ -93,11 +96,11 @@ class Detector:
         parts: list[NDArray[np.int64]] = [_NO_LOOPS] * -(-rows // _CHUNK)
 
         def work(worker: int) -> None:
-            room = batch.Workspace(longest)
+            room = _room(longest)
             loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
             for part in range(worker, len(parts), workers):
                 low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)
-                kernel(low, high, offsets, values, self._rule, self._limits, figures, loops, *room.arrays())
+                kernel(low, high, offsets, values, self.rule, self.limits, figures, loops, *room.arrays())
                 parts[part] = loops[: figures[low:high, batch.COUNT].sum()].copy()
 
         if workers == 1:
@@ -107,16 +110,35 @@ class Detector:
                 list(pool.map(work, range(workers)))
         return figures, np.concatenate(parts) if parts else _NO_LOOPS
 
+    def calibrate(self, clean_texts: Iterable[str | bytes | Tokens], *, max_flagged: float = 0.01) -> Detector:
+        """A detector, at least as strict as this one, that flags at most `max_flagged` of outputs like these.
+
+        Split conformal: every text gets its loudness, the factor by which the length thresholds would have to grow for it not
+        to be flagged; all of them are multiplied by the ceil((n + 1) (1 - max_flagged))-th smallest of the n. If a new clean
+        text is exchangeable with the n (drawn like them, and none of them was used for anything else), it is flagged with a
+        probability of at most `max_flagged`, on average over the draw of the n, whatever the texts look like. It says
+        nothing on texts of another kind. InputError when there are fewer than 1 / max_flagged - 1 texts.
+        """
+        if not 0 < max_flagged < 1:
+            raise InputError(f"max_flagged must lie between 0 and 1, not {max_flagged}")
+        loud = sorted(verdict.figures["loudness"] for verdict in self.detect_batch(clean_texts))
+        rank = math.ceil((len(loud) + 1) * (1 - max_flagged))
+        if rank > len(loud):
+            needed = math.ceil(1 / max_flagged) - 1
+            raise InputError(f"calibration to {max_flagged} needs at least {needed} clean texts, got {len(loud)}")
+        return Detector(settings=self.settings.stricter(max(1.0, loud[rank - 1] + 2e-6)))
+
     def _verdicts(self, figures: NDArray[np.int64], loops: NDArray[np.int64], unit: str) -> list[Verdict]:
         verdicts, at = [], 0
         spans = loops.tolist()
         for row in figures.tolist():
             count = row[batch.COUNT]
-            verdicts.append(self._verdict(row, spans[at : at + count], unit))
+            verdicts.append(self.verdict(row, spans[at : at + count], unit))
             at += count
         return verdicts
 
-    def _verdict(self, row: list[int], found: list[list[int]], unit: Any) -> Verdict:
+    def verdict(self, row: list[int], found: list[list[int]], unit: Any) -> Verdict:
+        """A row of figures and its loops as a Verdict."""
         looping, length = bool(found), row[batch.LENGTH]
         return Verdict(
             looping=looping,
@@ -130,6 +152,7 @@ class Detector:
                 "stretch_score": row[batch.STRETCH_SCORE],
                 "open_score": row[batch.OPEN_SCORE],
                 "run_wasted": row[batch.RUN_BYTES],
+                "loudness": row[batch.LOUD] / 1e6,
             },
             signature=self.signature,
         )
@@ -151,11 +174,13 @@ def _reason(found: list[list[int]]) -> str:
     return "counts_on" if most[rules.KIND] == rules.COUNTER else _BY_RULE[most[rules.RULE]]
 
 
-def _utf8(text: object) -> bytes:
+def to_utf8(text: object) -> bytes:
+    """The bytes that are examined: UTF-8, lone surrogates let through."""
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)  # type: ignore[call-overload, no-any-return]
 
 
-def _ids(tokens: Tokens) -> NDArray[np.uint64]:
+def to_ids(tokens: Tokens) -> NDArray[np.uint64]:
+    """Token ids as 64 bits each; only equality counts, so negative and huge ones are folded in."""
     try:
         array = np.asarray(tokens)
         if array.dtype.kind in "iub":
@@ -170,6 +195,17 @@ def detect(text: str | bytes | Tokens) -> Verdict:
     return _DEFAULT.detect(text)
 
 
+def _room(longest: int) -> batch.Workspace:
+    """This thread's workspace, kept from call to call up to a size that holds no memory to speak of."""
+    room: batch.Workspace | None = getattr(_KEPT, "room", None)
+    if room is None or room.longest < longest:
+        room = batch.Workspace(max(longest, 1 << 14))
+        if longest <= 1 << 22:
+            _KEPT.room = room
+    return room
+
+
+_KEPT = threading.local()
 _NO_LOOPS = np.zeros((0, rules.LOOP), np.int64)
 _NOTHING = Verdict(looping=False, reason="empty")
 _DEFAULT = Detector()

@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,12 +30,13 @@ BATCH_ROWS = 8192
 BATCH_BYTES = 8_000_000
 """A batch ends after so many rows or bytes, whichever comes first; one huge row is a batch of its own."""
 
-SUFFIXES = tuple(f"{s}{z}" for s in (".jsonl", ".ndjson", ".json", ".csv", ".tsv") for z in ("", ".gz")) + (".parquet",)
+_TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+SUFFIXES = (*_TEXT, *(f"{suffix}.gz" for suffix in _TEXT), ".parquet")
 """Names of files that are taken from a folder."""
 
 _LOOK_AHEAD = 1000  # rows that show which columns there are, where the source does not say so itself
 
-Batch = pa.RecordBatch | BadRow
+Batch: TypeAlias = "pa.RecordBatch | BadRow"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class BatchSource:
 def expand(inputs: Iterable[str | os.PathLike[str]]) -> list[str]:
     """The files and `hf:` names that the inputs stand for, in order; a name that matches nothing is kept as it is."""
     found: list[str] = []
-    for given in map(os.fspath, inputs):
+    for given in (os.fspath(name) for name in inputs):
         if given.startswith("hf:") or os.path.isfile(given):
             found.append(given)
         elif os.path.isdir(given):
@@ -124,14 +125,19 @@ def _from_rows(source: Source, *, again: bool = False, plain: bool = False) -> B
     """Batches of a source of rows; types are those of its first rows. `again`: read those rows anew, hold nothing open."""
     rows = source.rows(None)
     head = list(itertools.islice(rows, _LOOK_AHEAD))
-    schemas = [item.schema for item in row_batches(head, plain=plain) if isinstance(item, pa.RecordBatch)]
+    bare = _bare_column(head) if plain else None
+    schemas = [item.schema for item in row_batches(head, bare=bare) if isinstance(item, pa.RecordBatch)]
     if not schemas:
-        schemas = [pa.schema([(name, pa.large_string()) for name in source.columns or ()])]
+        columns = source.columns or ((bare,) if bare else ())
+        schemas = [pa.schema([(name, pa.large_string()) for name in columns])]
 
     def batches() -> Iterator[Batch]:
-        return row_batches(source.rows(None) if again else itertools.chain(head, rows), plain=plain)
+        return row_batches(source.rows(None) if again else itertools.chain(head, rows), bare=bare)
 
-    return BatchSource(source.name, unified(schemas), batches, only_text=source.only_text)
+    schema = unified(schemas)
+    if again:
+        head, rows = [], iter(())
+    return BatchSource(source.name, schema, batches, only_text=source.only_text)
 
 
 def unified(schemas: Sequence[pa.Schema]) -> pa.Schema:
@@ -153,13 +159,13 @@ def unified(schemas: Sequence[pa.Schema]) -> pa.Schema:
     return pa.schema(list(fields.values()))
 
 
-def row_batches(rows: Iterable[tuple[int, Any]], *, plain: bool = False) -> Iterator[Batch]:
-    """Record batches of rows as they come, BadRow as they are. `plain`: a bare string or list is a row too."""
+def row_batches(rows: Iterable[tuple[int, Any]], *, bare: str | None = None) -> Iterator[Batch]:
+    """Record batches of rows as they come, BadRow as they are. `bare`: column of rows that are no objects."""
     held: list[Mapping[str, Any]] = []
     size = 0
     for number, value in rows:
-        if plain and not isinstance(value, Mapping | BadRow):
-            value = {"text" if isinstance(value, str | bytes | None) else "tokens": value}
+        if bare is not None and not isinstance(value, Mapping | BadRow):
+            value = {bare: value}
         if isinstance(value, Mapping):
             held.append(value)
             size += sum(len(cell) for cell in value.values() if isinstance(cell, str | bytes | list))
@@ -170,6 +176,14 @@ def row_batches(rows: Iterable[tuple[int, Any]], *, plain: bool = False) -> Iter
             held, size = [], 0
     if held:
         yield _batch(held)
+
+
+def _bare_column(head: Sequence[tuple[int, Any]]) -> str:
+    """What to call the column of a list of texts, of message lists or of token ids, by its first value."""
+    value = next((value for _, value in head if value is not None), "")
+    if isinstance(value, str | bytes):
+        return "text"
+    return "messages" if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping) else "tokens"
 
 
 def _batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:

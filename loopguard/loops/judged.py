@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from loopguard.errors import InputError
-from loopguard.loops.inputs import Batch, BatchSource, open_batches
 from loopguard.loops.columns import OutputColumn, examined, find_column
 from loopguard.loops.detector import Detector
+from loopguard.loops.inputs import Batch, BatchSource, open_batches
 from loopguard.loops.verdicts import verdict_columns
 from loopguard.messages import BadRow
 

@@ -25,13 +25,15 @@ NUMBER = 2
 PIECE = 4
 """Kind of a symbol that is one letter of a run without spaces: new ones cost their weight only."""
 
-WINDOW = 1 << 15
-"""Symbols after which a generation of the tables is full: an n-gram is remembered for one to two windows (150 to 300 KB)."""
+WINDOW = 1 << 13
+"""Symbols after which a generation of the tables is full: an n-gram is remembered for one to two windows, 36 to 72 KB of prose.
+So the tables stay in the cache, and no period longer than that is found."""
 RUNS = 8
 """Runs kept for each sequence: those that waste most."""
 
-# what `advance` carries from one position to the next, one integer each; HITS: n-grams that came back, COMPARED: work done
-PERIOD, BEGIN, NOTED, HASH, LAST_HIT, HITS, SETTLED, COMPARED, OPEN, BEST, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 17, 26
+# what `advance` carries from one position to the next, one integer each; LAST_MUCH: where an n-gram last came back often, HITS: those that came
+# back, COMPARED: work done
+PERIOD, BEGIN, NOTED, HASH, LAST_MUCH, HITS, SETTLED, COMPARED, OPEN, BEST, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 17, 26
 # the stretch that is open begins at OPEN, the best one so far at BEST: its score, its symbols (from, to), the first copy of its
 # first symbol, symbols that came back and the bytes back to their last copies, numbers that counted on, weight that was new, and HITS then
 SCORE, FROM, TO, FIRST, STEPS, BACKS, COUNTED, FRESH, KNOWN, STRETCH = range(10)
@@ -127,7 +129,7 @@ def _nearest(
 
 
 @njit(cache=True, nogil=True)
-def _enter(
+def enter(
     symbols: NDArray[np.uint64],
     values: NDArray[np.int64],
     low: int,
@@ -216,6 +218,16 @@ def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[
 
 
 @njit(cache=True, nogil=True)
+def _keep(
+    state: NDArray[np.int64], score: int, to: int, steps: int, backs: int, counted: int, news: int, known: int
+) -> None:
+    """The open stretch is the best one so far."""
+    state[BEST + SCORE], state[BEST + TO], state[BEST + STEPS], state[BEST + BACKS] = score, to, steps, backs
+    state[BEST + COUNTED], state[BEST + FRESH], state[BEST + KNOWN] = counted, news, known
+    state[BEST + FROM], state[BEST + FIRST] = state[OPEN + FROM], state[OPEN + FIRST]
+
+
+@njit(cache=True, nogil=True)
 def advance(
     low: int,
     high: int,
@@ -241,8 +253,11 @@ def advance(
     """
     loose, exact = tables[0], tables[1]
     enough, cost, least, reach = rule[0], rule[1], rule[2], rule[3]
-    hashed, period, last_hit = np.uint64(state[HASH]), state[PERIOD], state[LAST_HIT]
-    hits, settled, compared, score = state[HITS], state[SETTLED], np.int64(0), state[OPEN + SCORE]
+    shift, mask = np.uint64(64 - bits), (1 << bits) - 1
+    hashed, period, last_much = np.uint64(state[HASH]), state[PERIOD], state[LAST_MUCH]
+    hits, settled, compared = state[HITS], state[SETTLED], np.int64(0)
+    score, steps, backs, counted = state[OPEN + SCORE], state[OPEN + STEPS], state[OPEN + BACKS], state[OPEN + COUNTED]
+    news, to, known, best, rising = state[OPEN + FRESH], state[OPEN + TO], state[OPEN + KNOWN], state[BEST + SCORE], False
     for i in range(low, high):
         symbol = symbols[i]
         hashed = (hashed + symbol) * _ODD
@@ -256,13 +271,26 @@ def advance(
                 # inside a run nothing was entered: enter its last period, so that what follows finds the nearest copy
                 state[HITS] = hits
                 _note_run(symbols, values, weights, starts, i, rule[4], state, runs)
-                _enter(symbols, values, max(state[BEGIN] + GRAM, i - period), i, tables, bits, base)
+                enter(symbols, values, max(state[BEGIN] + GRAM, i - period), i, tables, bits, base)
                 compared += i - max(state[BEGIN] + GRAM, i - period)
                 period = 0
-                state[PERIOD] = 0
+                state[PERIOD], state[NOTED] = 0, -1
             if i >= GRAM - 1:
-                j, looked = _seen(symbols, values, i, hashed, False, loose, bits, base)
-                compared += looked
+                j = np.int64(-1)
+                if i < WINDOW:
+                    # the first generation, the whole of most texts: the same as `_seen`, without the call
+                    slot = np.int64(((hashed ^ (hashed >> np.uint64(32))) * _ODD) >> shift)
+                    while loose[slot] >= base:
+                        j = np.int64(loose[slot]) - base
+                        compared += 1
+                        if _equal(symbols, values, i, j, False):
+                            break
+                        j = np.int64(-1)
+                        slot = (slot + 1) & mask
+                    loose[slot] = base + i
+                else:
+                    j, looked = _seen(symbols, values, i, hashed, False, loose, bits, base)
+                    compared += looked
                 if j >= 0:
                     far = i - j
                     k = _nearest(symbols, values, i, j, exact, bits, base)
@@ -274,23 +302,24 @@ def advance(
         if far > 0:
             if starts[i] - starts[i - far] <= reach:
                 copies = np.int64(chain[i - far]) + 1
-            last_hit = i
             hits += 1
+            if copies >= enough:
+                last_much = i
         chain[i] = copies
-        if score <= 0 and i - last_hit >= GRAM:
+        if score <= 0 and i - last_much >= GRAM:
             continue
         # what came back lately has now been seen by every n-gram that covers it
         settled = max(settled, i - 2 * GRAM + 2)
         while settled <= i - GRAM + 1:
             t = settled
             settled += 1
-            copies, far = np.int64(0), np.int64(0)
-            for k in range(t, t + GRAM):
-                copies = max(copies, np.int64(chain[k]))
-                if far == 0:
-                    far = np.int64(back[k])
+            copies = max(np.int64(chain[t]), np.int64(chain[t + 1]), np.int64(chain[t + 2]), np.int64(chain[t + 3]), np.int64(chain[t + 4]))
+            far, k = np.int64(back[t]), t
+            while far == 0 and k < i:
+                k += 1
+                far = np.int64(back[k])
             weight = np.int64(weights[t])
-            gain, fresh, counted = np.int64(0), np.int64(0), np.int64(0)
+            gain, fresh, counts = np.int64(0), np.int64(0), np.int64(0)
             if copies == 0:
                 if kinds[t] == NUMBER:
                     fresh = least
@@ -299,36 +328,38 @@ def advance(
             elif kinds[t] == NUMBER:
                 fresh = _number_news(t, far, symbols, values, least)
                 if fresh < 0:
-                    fresh, counted = np.int64(0), np.int64(1)
+                    fresh, counts = np.int64(0), np.int64(1)
                     gain = weight if copies >= enough else np.int64(0)
             elif copies >= enough:
                 gain = weight
             if score <= 0:
                 if gain == 0:
                     continue
-                score = np.int64(0)
-                state[OPEN : OPEN + STRETCH] = 0
-                state[OPEN + FROM] = t
-                state[OPEN + FIRST] = _first_copy(t, i, back, chain)
+                score, steps, backs, counted, news = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+                state[OPEN + FROM], state[OPEN + FIRST] = t, _first_copy(t, i, back, chain)
+            if fresh > 0 and rising:
+                _keep(state, score, to, steps, backs, counted, news, known)
+                rising = False
             score += gain - cost * fresh
-            state[OPEN + COUNTED] += counted
-            state[OPEN + FRESH] += fresh
+            counted += counts
+            news += fresh
             if copies > 0:
-                state[OPEN + TO], state[OPEN + KNOWN] = t + 1, hits
-                state[OPEN + STEPS] += 1
-                state[OPEN + BACKS] += starts[t] - starts[t - far]
-            if score > state[BEST + SCORE]:
-                state[OPEN + SCORE] = score
-                for k in range(STRETCH):
-                    state[BEST + k] = state[OPEN + k]
-    state[HASH], state[LAST_HIT], state[HITS] = np.int64(hashed), last_hit, hits
-    state[SETTLED], state[OPEN + SCORE] = settled, score
-    state[COMPARED] += compared
+                to, known = t + 1, hits
+                steps += 1
+                backs += starts[t] - starts[t - far]
+            if score >= best and score > 0:
+                best, rising = score, True
+    state[HASH], state[LAST_MUCH], state[HITS] = np.int64(hashed), last_much, hits
+    state[SETTLED], state[COMPARED] = settled, state[COMPARED] + compared
+    if rising:
+        _keep(state, score, to, steps, backs, counted, news, known)
+    state[OPEN + SCORE], state[OPEN + TO], state[OPEN + STEPS], state[OPEN + BACKS] = score, to, steps, backs
+    state[OPEN + COUNTED], state[OPEN + FRESH], state[OPEN + KNOWN] = counted, news, known
     _note_run(symbols, values, weights, starts, high, rule[4], state, runs)
 
 
 def fresh_state() -> NDArray[np.int64]:
     """The state before the first symbol."""
     state = np.zeros(STATE, np.int64)
-    state[NOTED], state[LAST_HIT] = -1, -GRAM
+    state[NOTED], state[LAST_MUCH] = -1, -GRAM
     return state

@@ -57,23 +57,27 @@ def _in_table(data: NDArray[np.uint8], begin: int, end: int) -> bool:
 @njit(cache=True, nogil=True)
 def _run_rule(
     data: NDArray[np.uint8], begin: int, end: int, period: int, weight: int, size: int, limits: NDArray[np.float64]
-) -> int:
-    """Which rule makes a run a loop; -1: none. All lengths in bytes."""
+) -> tuple[int, float]:
+    """The rule that speaks loudest for a run being a loop, and how loud: what is measured over what is needed. Lengths in bytes."""
     min_copies, min_wasted, short_period, short_wasted, open_copies, open_wasted, open_letters, gap = limits[:8]
-    wasted = end - begin - period
-    copies = (end - begin) / period
-    is_open = size - end <= gap
-    if weight == 0:
-        if copies < min_copies or wasted < short_wasted:
-            return -1
-        if period <= short_period:
-            return -1 if period == 1 and wasted < 10 * short_wasted and _in_table(data, begin, end) else RUN_SHORT
-        return RUN_LONG if wasted >= 1.5 * short_wasted else -1
-    if is_open and copies >= open_copies and wasted >= open_wasted and weight * (copies - 1) >= open_letters:
-        return RUN_OPEN
-    if period <= short_period:
-        return RUN_SHORT if wasted >= short_wasted else -1
-    return RUN_LONG if copies >= min_copies and wasted >= min_wasted else -1
+    wasted, copies = np.float64(end - begin - period), (end - begin) / period
+    rule, loud = RUN_LONG, 0.0
+    if copies >= min_copies:
+        if weight == 0:
+            needed = short_wasted if period <= short_period else 1.5 * short_wasted
+            if period == 1 and _in_table(data, begin, end):
+                needed *= 10
+        else:
+            needed = short_wasted if period <= short_period else min_wasted
+        loud = wasted / needed
+        if weight == 0 or period <= short_period:
+            rule = RUN_SHORT
+    if weight > 0 and size - end <= gap and copies >= open_copies:
+        at_end = min(wasted / open_wasted, weight * (copies - 1) / open_letters)
+        if loud < 1 and at_end > loud:
+            rule = RUN_OPEN
+        loud = max(loud, at_end)
+    return rule, loud
 
 
 @njit(cache=True, nogil=True)
@@ -92,13 +96,13 @@ def judge(
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
     loops: NDArray[np.int64],
-) -> int:
-    """Write the loops of the text read so far, runs first; return how many.
+) -> tuple[int, float]:
+    """Write the loops of the text read so far, runs first. Returns how many, and how loud the loudest rule speaks: 1 is a loop.
 
     `count` symbols have been read, `size` bytes; `starts[count]` is where the next symbol begins. `data` is empty for
     token ids: then runs are not widened to the byte.
     """
-    found = 0
+    found, loudest = 0, 0.0
     for row in range(RUNS):
         period_symbols = runs[row, RUN_PERIOD]
         if period_symbols == 0:
@@ -111,13 +115,15 @@ def judge(
                 begin -= 1
             while end < size and data[end] == data[end - period]:
                 end += 1
-        rule = _run_rule(data, begin, end, period, runs[row, RUN_WEIGHT], size, limits)
-        if rule >= 0:
+        rule, loud = _run_rule(data, begin, end, period, runs[row, RUN_WEIGHT], size, limits)
+        loudest = max(loudest, loud)
+        if loud >= 1:
             loops[found, KIND], loops[found, RULE] = VERBATIM, rule
             loops[found, START], loops[found, END], loops[found, PERIOD] = begin, end, period
             loops[found, TERMINAL] = _ends_there(count, size, end, runs[row, RUN_END], runs[row, RUN_KNOWN], limits[7], state)
             found += 1
-    return _stretches(found, count, size, starts, limits, state, loops)
+    loudest = max(loudest, state[BEST + SCORE] / limits[8], state[OPEN + SCORE] / limits[9])
+    return _stretches(found, count, size, starts, limits, state, loops), loudest
 
 
 @njit(cache=True, nogil=True)

@@ -71,6 +71,11 @@ class DetectorSettings:
                 raise InputError(f"detector setting {name} must be a whole number, not {value!r}")
         return DetectorSettings(**{name: types[name](value) for name, value in values.items()})
 
+    def stricter(self, factor: float) -> DetectorSettings:
+        """The same with every length and score that makes a loop multiplied by `factor`; copies stay as they are."""
+        lengths = ("min_wasted", "short_min_wasted", "open_wasted", "open_letters", "stretch_score", "open_score")
+        return dataclasses.replace(self, **{name: factor * getattr(self, name) for name in lengths})
+
     @property
     def signature(self) -> str:
         """The version of the rules and every setting that is not the default: put it beside published figures."""

@@ -9,12 +9,14 @@ nothing loops. A null output has a null verdict: all nine are null. Positions ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from loopguard.loops.batch import COUNT, LENGTH
 from loopguard.records import Verdict
 
 if TYPE_CHECKING:
@@ -41,32 +43,47 @@ NAMES: tuple[str, ...] = tuple(SCHEMA.names)
 def verdict_columns(detector: Detector, outputs: pa.Array) -> pa.RecordBatch:
     """The verdict of every output: rows of `SCHEMA`, as many as `outputs` has.
 
-    `outputs` holds text (string, binary) or token ids (lists of integers); anything that is null gets a null verdict.
+    `outputs` is large_string, large_binary or large lists of integers (columns.examined makes it so). Its buffers are
+    read where they are; only looping rows become Python objects.
     """
-    if outputs.null_count:
-        known = outputs.drop_null()
-        columns = verdict_columns(detector, known)
-        places = np.full(len(outputs), -1, np.int64)
-        places[outputs.is_valid().to_numpy(zero_copy_only=False)] = np.arange(len(known))
-        return columns.take(pa.array(places, mask=places < 0))
-    return _table(detector.detect_batch(_values(outputs)))
+    offsets, values = buffers(outputs)
+    figures, loops = detector.scan(offsets, values)
+    looping = figures[:, COUNT] > 0
+    unit = "tokens" if pa.types.is_large_list(outputs.type) else "characters"
+    verdicts = detector._verdicts(figures[looping], loops, unit)
+    return _table(looping, figures[:, LENGTH] == 0, verdicts, _nulls(outputs))
 
 
-def _values(outputs: pa.Array) -> Iterable[bytes]:
-    """One object a row: bytes for text, a numpy array for token ids."""
-    if pa.types.is_list(outputs.type) or pa.types.is_large_list(outputs.type):
-        return (value.values.to_numpy(zero_copy_only=False) for value in outputs)
-    return outputs.cast(pa.large_binary()).to_pylist()  # type: ignore[no-any-return]
+def buffers(outputs: pa.Array) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Offsets and values as Arrow holds them: row i is values[offsets[i]:offsets[i + 1]]; bytes, or ids as uint64."""
+    if pa.types.is_large_list(outputs.type):
+        ids = outputs.values
+        ids = ids.fill_null(0) if ids.null_count else ids
+        numbers = ids.to_numpy(zero_copy_only=False)
+        values = numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64, copy=False).view(np.uint64)
+    else:
+        data = outputs.buffers()[2]
+        values = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    if not len(outputs):
+        return np.zeros(1, np.int64), values
+    offsets = np.frombuffer(outputs.buffers()[1], np.int64)
+    return offsets[outputs.offset : outputs.offset + len(outputs) + 1], values
 
 
-def _table(verdicts: list[Verdict]) -> pa.RecordBatch:
-    """Columns from verdicts. Only looping rows cost Python objects of their own."""
-    count = len(verdicts)
-    found = [(row, verdict, verdict.loop) for row, verdict in enumerate(verdicts) if verdict.loops]
-    rows = np.full(count, -1, np.int64)
-    rows[[row for row, _, _ in found]] = np.arange(len(found))
-    loops = [loop for _, _, loop in found if loop is not None]
-    columns: dict[str, list[object]] = {
+def _nulls(outputs: pa.Array) -> NDArray[np.bool_] | None:
+    return outputs.is_null().to_numpy(zero_copy_only=False) if outputs.null_count else None
+
+
+def _table(
+    looping: NDArray[np.bool_],
+    empty: NDArray[np.bool_],
+    verdicts: Sequence[Verdict],
+    nulls: NDArray[np.bool_] | None,
+) -> pa.RecordBatch:
+    """Columns from what is known of every row, and the verdicts of the looping ones."""
+    loops = [verdict.loop for verdict in verdicts if verdict.loop is not None]
+    place = pa.array(np.cumsum(looping) - 1, mask=~looping if nulls is None else ~looping | nulls)
+    columns = {
         "loop_kind": [loop.kind for loop in loops],
         "loop_terminal": [loop.terminal for loop in loops],
         "loop_start": [loop.start for loop in loops],
@@ -74,11 +91,13 @@ def _table(verdicts: list[Verdict]) -> pa.RecordBatch:
         "loop_period": [loop.period for loop in loops],
         "loop_repeats": [loop.repeats for loop in loops],
     }
-    take = pa.array(rows, mask=rows < 0)
-    arrays = {name: pa.array(values, SCHEMA.field(name).type).take(take) for name, values in columns.items()}
-    wasted = np.zeros(count)
-    wasted[[row for row, _, _ in found]] = [verdict.wasted_fraction for _, verdict, _ in found]
-    arrays["looping"] = pa.array([verdict.looping for verdict in verdicts], pa.bool_())
-    arrays["loop_reason"] = pa.array([verdict.reason for verdict in verdicts], pa.string())
-    arrays["wasted_fraction"] = pa.array(wasted)
+    arrays = {name: pa.array(found, SCHEMA.field(name).type).take(place) for name, found in columns.items()}
+    wasted = np.zeros(looping.size)
+    wasted[looping] = [verdict.wasted_fraction for verdict in verdicts]
+    reasons = pa.array(["clean", "empty", *(verdict.reason for verdict in verdicts)], pa.string())
+    code = empty.astype(np.int64)
+    code[looping] = np.arange(2, len(verdicts) + 2)
+    arrays["looping"] = pa.array(looping, mask=nulls)
+    arrays["loop_reason"] = reasons.take(pa.array(code, mask=nulls))
+    arrays["wasted_fraction"] = pa.array(wasted, mask=nulls)
     return pa.RecordBatch.from_arrays([arrays[name] for name in NAMES], schema=SCHEMA)

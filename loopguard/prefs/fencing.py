@@ -19,7 +19,7 @@ _CONTROL_TOKEN = re.compile(
     r"|\[(?P<inst>/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_[A-Z]{1,16}|gMASK))\]"  # Mistral, GLM
     r"|<<(?P<sys>/?SYS)>>"  # Llama 2
 )
-_FENCE = re.compile(r"(?:<<<|>>>)")
+_FENCE = re.compile(r"<{3,}|>{3,}")
 
 
 def nonce(*parts: str) -> str:
@@ -35,7 +35,9 @@ def nonce(*parts: str) -> str:
 
 def defuse(text: str) -> str:
     """`text` with control tokens and fence marks broken up, readable as before: <|im_end|> becomes ‹|im_end|›."""
-    return _FENCE.sub(lambda m: " ".join(m.group()), _CONTROL_TOKEN.sub(_open_up, text))
+    while (opened := _CONTROL_TOKEN.sub(_open_up, text)) != text:
+        text = opened  # one may stand inside another: <|[INST]|>
+    return _FENCE.sub(lambda m: " ".join(m.group()), text)
 
 
 def _open_up(match: re.Match[str]) -> str:

@@ -107,7 +107,7 @@ def examine(candidates: Sequence[Candidate], detector: Detector) -> list[Candida
 async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known: Known) -> list[Candidate]:
     """The candidates with scores: every clean one that stands for itself, unless there is nothing to compare."""
     clean = [c for c in candidates if c.clean]
-    if step.spec is None or not clean or len({c.text for c in candidates}) < 2:
+    if step.spec is None or not clean or (len(clean) < 2 and not any(c.looping for c in candidates)):
         return candidates
     spec, attempts = step.spec, step.recipe.judge.attempts
 

@@ -40,6 +40,8 @@ class Figures:
     def add(self, outcome: Outcome) -> None:
         """Count one prompt and its candidates."""
         self.prompts += 1
+        requests = {(c.decoding, c.temperature): c.prompt_tokens for c in outcome.candidates}
+        self.prompt_tokens += sum(requests.values())  # a prompt is read once for all samples of one request
         for candidate in outcome.candidates:
             (self.greedy if candidate.decoding == "greedy" else self.sampled).add(candidate.looping)
             self.truncated_clean += not candidate.looping and candidate.finish_reason in TRUNCATED
@@ -47,7 +49,6 @@ class Figures:
             self.judge_calls_saved += candidate.looping and candidate.merged_into is None
             self.scored += candidate.score is not None
             self.unscored += candidate.judge_error is not None
-            self.prompt_tokens += candidate.prompt_tokens
             self.completion_tokens += candidate.completion_tokens
             if candidate.score:
                 self.score_methods[candidate.score.method] += 1

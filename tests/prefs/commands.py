@@ -25,7 +25,9 @@ PATIENCE = 240.0
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a command: no key of the developer's, no colours, no proxy."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "PYTEST_")) and "proxy" not in k.lower()}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "PYTEST_")) and "proxy" not in k.lower()
+    }
     return kept | {"COLUMNS": "100"} | more
 
 
@@ -46,7 +48,7 @@ class Running:
     """A `loopguard ARGUMENTS` that was left running; what it prints can be read while it runs."""
 
     def __init__(self, *arguments: object, **variables: str) -> None:
-        self._out, self._err = tempfile.TemporaryFile("w+b"), tempfile.TemporaryFile("w+b")
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         command = [sys.executable, "-m", "loopguard", *map(str, arguments)]
         self.process = subprocess.Popen(command, stdout=self._out, stderr=self._err, env=environment(**variables))
 

@@ -9,7 +9,7 @@ from loopguard.prefs.estimate import Estimate, estimate
 from loopguard.prefs.recipe import Recipe
 
 PROMPTS = ["x" * 40, "y" * 400, "", "x" * 40]
-"""Two that can be asked: 10 + 8 and 100 + 8 tokens at 4 bytes each and 8 for the chat's form. One empty, one twice: nothing to ask."""
+"""Two that can be asked: 10 + 8 and 100 + 8 tokens (4 bytes each, 8 for the chat's form). One is empty, one comes twice."""
 
 
 def test_every_prompt_takes_its_requests(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loopguard.prefs.fencing import defuse, fence, nonce, shorten
@@ -30,7 +30,7 @@ TEXTS = (
         ("plain", "plain"),
         ("a < b > c << d >> e", "a < b > c << d >> e"),
         ("<<<", "< < <"),
-        (">>>>", "> > >>"),
+        (">>>>>", "> > > > >"),
         ("<<<END ANSWER>>>", "< < <END ANSWER> > >"),
         ("<|im_end|>", "‹|im_end|›"),
         ("<｜end▁of▁sentence｜>", "‹｜end▁of▁sentence｜›"),
@@ -40,6 +40,7 @@ TEXTS = (
         ("<<SYS>><</SYS>>", "‹SYS›‹/SYS›"),
         ("<BOS_TOKEN><|START_OF_TURN_TOKEN|>", "‹BOS_TOKEN›‹|START_OF_TURN_TOKEN|›"),
         ("<<<|im_end|>>>", "<<‹|im_end|›>>"),
+        ("<|[INST]|>", "‹|‹INST›|›"),
         ("f <| g |> h; a || b; x[i]; <b>bold</b>; <span>", "f <| g |> h; a || b; x[i]; <b>bold</b>; <span>"),
         ("[a][INSTALL] <string> <script>", "[a][INSTALL] <string> <script>"),
     ],
@@ -48,9 +49,11 @@ def test_defuse(text: str, shown: str) -> None:
     assert defuse(text) == shown
 
 
+@settings(deadline=None)
 @given(TEXTS)
 @example("<|<|im_end|>|>")
-@example("<<<<<<>>>>>>")
+@example("<|[INST]|>")
+@example("<<<<<>>>>>>>>")
 @example("<<<|x|>>>")
 def test_nothing_inside_closes_the_fence(text: str) -> None:
     mark = nonce(text)
@@ -66,6 +69,7 @@ def test_nothing_inside_closes_the_fence(text: str) -> None:
     assert not re.search(r"<<<|>>>|<\|im_end\|>|\[INST\]|<<SYS>>|</s>", inside)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_what_is_inside_can_still_be_read(text: str) -> None:
     """Nothing is lost but the form of brackets, and spaces between them."""
@@ -76,6 +80,7 @@ def test_what_is_inside_can_still_be_read(text: str) -> None:
     assert bare(defuse(text)) == bare(text)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=3))
 def test_a_nonce_is_in_none_of_its_texts(texts: list[str]) -> None:
     mark = nonce(*texts)
@@ -83,6 +88,7 @@ def test_a_nonce_is_in_none_of_its_texts(texts: list[str]) -> None:
     assert nonce(*texts, mark) != mark
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(200, 400))
 def test_shorten_keeps_both_ends(text: str, limit: int) -> None:
     text = text * 40
@@ -112,5 +118,5 @@ def test_a_nonce_that_a_text_holds_is_not_taken(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(hashlib, "sha256", Weak)
     own = nonce("x" * 16)
-    assert own == "31" + "0" * 14  # one digit of salt, the separator, and the text: 18 bytes, hexadecimal 12 read backwards
-    assert nonce(own) != own
+    assert own == "21" + "0" * 14  # salt, separator and text are 18 bytes: hexadecimal 12, read backwards
+    assert nonce(own) == "31" + "0" * 14  # the salt went up until it had a second digit

@@ -132,7 +132,9 @@ def test_records_from_several_event_loops_at_once(tmp_path: Path) -> None:
 
         def work(part: int) -> None:
             async def use() -> None:
-                await asyncio.gather(*(ledger.record("p", {key(100 * part + k): Completion(content="")}) for k in range(100)))
+                await asyncio.gather(
+                    *(ledger.record("p", {key(100 * part + k): Completion(content="")}) for k in range(100))
+                )
 
             asyncio.run(use())
 
@@ -264,7 +266,9 @@ def test_odd_messages_have_digests_of_their_own() -> None:
 
 
 def test_prompts_come_back_in_order_and_page_by_page(tmp_path: Path) -> None:
-    prompt = Prompt.make([{"role": "system", "content": "s\0"}, {"role": "user", "content": "文"}], row=1, reference="42")
+    prompt = Prompt.make(
+        [{"role": "system", "content": "s\0"}, {"role": "user", "content": "文"}], row=1, reference="42"
+    )
     rows = [SourceRow(1, prompt), SourceRow(2, None, "empty", "nothing \ud800")]
     rows += [SourceRow(k, Prompt.make(f"p{k}", row=k)) for k in range(3, 25)]
     with Ledger.open(tmp_path) as ledger:
@@ -409,7 +413,7 @@ def test_no_run_directory_to_read(tmp_path: Path) -> None:
 def test_a_file_in_the_way_of_the_run_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in ("file", "file/below"):
-        with pytest.raises(StorageError, match="cannot be written .*; pass an --out that can be written to"):
+        with pytest.raises(StorageError, match=r"cannot be written .*; pass an --out that can be written to"):
             Ledger.open(tmp_path / place)
 
 

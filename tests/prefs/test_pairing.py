@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopguard.prefs import pairing
@@ -318,6 +318,7 @@ ANY_RULES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(CANDIDATES, ANY_RULES, st.booleans())
 def test_what_holds_of_any_pairs(candidates: list[Candidate], rules: PairingSection, judged: bool) -> None:
     result = make_pairs(PROMPT, candidates, rules, judged=judged)
@@ -342,6 +343,7 @@ def test_what_holds_of_any_pairs(candidates: list[Candidate], rules: PairingSect
             assert pair.rejected_text.strip() != pair.chosen.text.strip()
 
 
+@settings(deadline=None)
 @given(CANDIDATES)
 def test_what_holds_of_merged_candidates(candidates: list[Candidate]) -> None:
     by_index = {c.index: c for c in candidates}

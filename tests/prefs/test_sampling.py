@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopguard.engines import Completion, Request
@@ -61,6 +61,7 @@ def test_seeds_stay_what_they_are() -> None:
     assert [base_seed(n, "a") for n in (1, 2, -1)] == [1369646114, 1871466993, 2106425976]
 
 
+@settings(deadline=None)
 @given(st.integers(), st.lists(st.text(max_size=20), min_size=2, max_size=20, unique=True))
 def test_seeds_fit_and_differ(seed: int, ids: list[str]) -> None:
     found = [base_seed(seed, name) for name in ids]
@@ -70,6 +71,7 @@ def test_seeds_fit_and_differ(seed: int, ids: list[str]) -> None:
     assert base_seed(seed + 1, ids[0]) != found[0]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 256), st.lists(st.sampled_from([0.3, 0.7, 1.0]), min_size=1, max_size=6), st.booleans())
 def test_every_candidate_is_asked_for_once(samples: int, temperatures: list[float], with_greedy: bool) -> None:
     if samples + with_greedy < 2 or len(temperatures) > samples:

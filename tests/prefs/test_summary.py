@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopguard.prefs.outputs import Outcome
@@ -43,6 +43,7 @@ def score_test(rate: float, hits: int, total: int) -> float:
     return abs(hits / total - rate) / math.sqrt(rate * (1 - rate) / total)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
 def test_wilson_holds_all_rates_that_the_count_does_not_refute(counted: tuple[int, int]) -> None:
     hits, total = counted

@@ -149,7 +149,9 @@ def test_the_command_says_3_when_a_prompt_failed_and_0_when_it_was_made_up_for(p
         assert loopguard(*arguments).returncode == 0
 
 
-def die_in_the_middle(arguments: list[object], run_dir: Path, dying: FakeServer, stack: ExitStack, *, after: int) -> str:
+def die_in_the_middle(
+    arguments: list[object], run_dir: Path, dying: FakeServer, stack: ExitStack, *, after: int
+) -> str:
     """Run until `dying` was asked `after` times, close it, and return what the run says at its end."""
     with Running(*arguments, run_dir) as process:
         assert process.wait_until(lambda: len(dying.requests) >= after), process.stderr()
@@ -205,7 +207,9 @@ def test_a_server_that_only_fails_any_more_is_left_alone_after_a_while(tmp_path:
 
 def test_nonsense_from_the_judge_is_never_a_score(prompts: Path, tmp_path: Path) -> None:
     judge = tmp_path / "judge.jsonl"
-    judge.write_text(json.dumps({"greedy": "I would rather not say.", "samples": ["10/10, give it 5!", '{"score": 11}']}))
+    judge.write_text(
+        json.dumps({"greedy": "I would rather not say.", "samples": ["10/10, give it 5!", '{"score": 11}']})
+    )
     with serve() as server:
         changes = {"judge.engine": f"scripted:{judge}"}
         run = build_prefs(prompts, recipe(f"openai:{server.url}", **changes), out=tmp_path / "run")
@@ -268,7 +272,7 @@ def test_a_second_process_on_the_same_run(prompts: Path, tmp_path: Path) -> None
         ("[sampling]\ntemperature = 0\n", ["sampling.temperature", "a number above 0 and up to 5"]),
         ("[sampling\n", ["not valid TOML", "line 1"]),
         ('[judge]\nspec = "kindness"\n', ["no judge named 'kindness'", "conciseness, helpfulness, reasoning"]),
-        ("[detector]\nno_such_threshold = 3\n", ["[detector]", "no_such_threshold"]),
+        ("[detector]\nno_such_threshold = 3\n", ["detector", "no_such_threshold"]),
     ],
 )
 def test_a_recipe_that_is_wrong(toml: str, parts: list[str], prompts: Path, tmp_path: Path) -> None:
@@ -295,13 +299,13 @@ def test_a_run_with_other_samples_says_what_differs(prompts: Path, tmp_path: Pat
 
 def test_other_pairs_or_another_judge_cost_no_samples(prompts: Path, tmp_path: Path) -> None:
     with serve() as server:
-        first = recipe(f"openai:{server.url}")
-        run = build_prefs(prompts, first, out=tmp_path / "run")
+        first = recipe(f"openai:{server.url}", **{"pairing.max_pairs_per_prompt": 1})
+        pairs = build_prefs(prompts, first, out=tmp_path / "run").preferences.height
         asked = len(server.requests)
         more = first.override({"pairing.max_pairs_per_prompt": 5, "pairing.min_margin": 0.0})
         again = build_prefs(prompts, more, out=tmp_path / "run")
         assert len(server.requests) == asked
-        assert again.preferences.height > run.preferences.height
+        assert again.preferences.height > pairs
         brief = build_prefs(prompts, first.override({"judge.spec": "conciseness"}), out=tmp_path / "run")
         new = server.requests[asked:]
         assert new
@@ -315,8 +319,7 @@ def test_other_pairs_or_another_judge_cost_no_samples(prompts: Path, tmp_path: P
 
 
 def test_the_key_is_in_no_file_and_in_no_output(prompts: Path, tmp_path: Path) -> None:
-    faults = [f"500,contains=Question 2,words=the key {KEY} is fine but I am not", "401,contains=Question 4"]
-    with serve([faults[0]], key=KEY) as server:
+    with serve([f"500,contains=Question 2,words=the key {KEY} is fine but I am not"], key=KEY) as server:
         arguments = ["build-prefs", prompts, "--engine", f"openai:{server.url}", "--set", "engine.max_retries=0"]
         done = loopguard(*arguments, "--out", tmp_path / "run", OPENAI_API_KEY=KEY)
         assert done.returncode == 3
