@@ -251,14 +251,16 @@ def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
 
 def _dry_run(prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, as_json: bool) -> None:
     from loopguard.dataset import read_prompts
-    from loopguard.prefs.build import make_detector
+    from loopguard.prefs.build import make_detector, same_judge, saved_recipe
     from loopguard.prefs.estimate import estimate
     from loopguard.prefs.judging import load_judge
 
     make_detector(recipe)
     if recipe.judge.spec != "none":
         load_judge(recipe.judge.spec)
-    found = estimate(read_prompts(prompts, **columns), recipe, run_dir)
+    saved = saved_recipe(run_dir)
+    judge_again = saved is not None and not same_judge(saved, recipe)
+    found = estimate(read_prompts(prompts, **columns), recipe, run_dir, judge_again=judge_again)
     print(json.dumps(asdict(found), indent=2) if as_json else _in_words(found, recipe))
 
 

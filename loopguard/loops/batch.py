@@ -50,11 +50,14 @@ class Workspace:
         self.starts = np.empty(size, np.int64)
         self.back = np.empty(size, np.int32)
         self.chain = np.empty(size, np.int32)
+        self.again = np.empty(size, np.uint8)
         self.tables = np.full((2, 2 << table_bits(longest)), -1, np.int32)
 
     def arrays(self) -> tuple[NDArray[np.generic], ...]:
         """In the order the kernels take them."""
-        return (self.symbols, self.values, self.kinds, self.weights, self.starts, self.back, self.chain, self.tables)
+        return (
+            self.symbols, self.values, self.kinds, self.weights, self.starts, self.back, self.chain, self.again, self.tables,
+        )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -128,6 +131,7 @@ def scan_texts(
     starts: NDArray[np.int64],
     back: NDArray[np.int32],
     chain: NDArray[np.int32],
+    again: NDArray[np.uint8],
     tables: NDArray[np.int32],
 ) -> None:
     """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`."""
@@ -145,9 +149,9 @@ def scan_texts(
             base = 0
             tables[:] = -1
         bits = table_bits(count)
-        advance(0, count, symbols, numbers, kinds, weights, starts, back, chain, tables, bits, base, rule, state, runs)
+        advance(0, count, symbols, numbers, kinds, weights, starts, back, chain, again, tables, bits, base, rule, state, runs)
         base += count
-        found, loud = judge(count, data.size, data, starts, limits, state, runs, loops[total : total + LOOPS])
+        found, loud = judge(count, data.size, data, starts, again, limits, state, runs, loops[total : total + LOOPS])
         to_characters(data, loops[total : total + LOOPS], found)
         fill_figures(data.size, characters(data, data.size), count, found, loud, state, runs, figures[row])
         total += found
@@ -170,6 +174,7 @@ def scan_tokens(
     starts: NDArray[np.int64],
     back: NDArray[np.int32],
     chain: NDArray[np.int32],
+    again: NDArray[np.uint8],
     tables: NDArray[np.int32],
 ) -> None:
     """The same for token ids; positions in tokens."""
@@ -192,10 +197,10 @@ def scan_tokens(
             base = 0
             tables[:] = -1
         bits = table_bits(ids.size)
-        advance(0, ids.size, ids, numbers, kinds, weights, starts, back, chain, tables, bits, base, rule, state, runs)
+        advance(0, ids.size, ids, numbers, kinds, weights, starts, back, chain, again, tables, bits, base, rule, state, runs)
         base += ids.size
         size = ids.size * TOKEN_BYTES
-        found, loud = judge(ids.size, size, nothing, starts, limits, state, runs, loops[total : total + LOOPS])
+        found, loud = judge(ids.size, size, nothing, starts, again, limits, state, runs, loops[total : total + LOOPS])
         for k in range(total, total + found):
             loops[k, START] //= TOKEN_BYTES
             loops[k, END] //= TOKEN_BYTES

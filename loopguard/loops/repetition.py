@@ -238,6 +238,7 @@ def advance(
     starts: NDArray[np.int64],
     back: NDArray[np.int32],
     chain: NDArray[np.int32],
+    again: NDArray[np.uint8],
     tables: NDArray[np.int32],
     bits: int,
     base: int,
@@ -249,7 +250,8 @@ def advance(
 
     `values` tells equal symbols apart that are numbers, `weights` is what a symbol earns, `starts` where it begins (bytes).
     `rule` is (copies before a symbol earns, cost of new weight, least cost of a new symbol, reach in bytes, wasted bytes
-    from which a run is kept). `back` and `chain` are written: distance to the last copy of the n-gram, copies before it.
+    from which a run is kept). Written for the n-gram that ends at each symbol: `back`, the distance to its last copy,
+    `chain`, the copies before it, `again`, whether it came back.
     """
     loose, exact = tables[0], tables[1]
     enough, cost, least, reach = rule[0], rule[1], rule[2], rule[3]
@@ -298,11 +300,13 @@ def advance(
                         period = i - k
                         state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1
         back[i] = far
+        again[i] = 0
         copies = np.int64(0)
         if far > 0:
             if starts[i] - starts[i - far] <= reach:
                 copies = np.int64(chain[i - far]) + 1
             hits += 1
+            again[i - far] = copies > 0
             if copies >= enough:
                 last_much = i
         chain[i] = copies

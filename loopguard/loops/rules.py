@@ -16,6 +16,7 @@ from loopguard.loops.repetition import (
     COUNTED,
     FIRST,
     FRESH,
+    GRAM,
     HITS,
     KNOWN,
     OPEN,
@@ -37,6 +38,11 @@ KIND, START, END, PERIOD, TERMINAL, RULE, LOOP = range(7)
 VERBATIM, COUNTER, NEAR = 0, 1, 2
 RUN_OPEN, RUN_SHORT, RUN_LONG, STRETCH_RULE, STRETCH_OPEN = range(5)
 """Rules: a run at the end, a run of a short period, a run of a long one, a stretch that earned enough, one at the end."""
+
+_GAP = 3 * GRAM
+"""N-grams in a row that need not come back inside a first copy: those that hold one slot, and a few more."""
+_FARTHEST = 4096
+"""Symbols from a known copy to the onset that are looked at."""
 
 _PIPE, _PLUS = 0x7C, 0x2B
 
@@ -92,6 +98,7 @@ def judge(
     size: int,
     data: NDArray[np.uint8],
     starts: NDArray[np.int64],
+    again: NDArray[np.uint8],
     limits: NDArray[np.float64],
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
@@ -123,7 +130,19 @@ def judge(
             loops[found, TERMINAL] = _ends_there(count, size, end, runs[row, RUN_END], runs[row, RUN_KNOWN], limits[7], state)
             found += 1
     loudest = max(loudest, state[BEST + SCORE] / limits[8], state[OPEN + SCORE] / limits[9])
-    return _stretches(found, count, size, starts, limits, state, loops), loudest
+    return _stretches(found, count, size, starts, again, limits, state, loops), loudest
+
+
+@njit(cache=True, nogil=True)
+def _onset(first: int, again: NDArray[np.uint8]) -> int:
+    """The symbol in which the first copy begins: from `first` to the left, as long as what is said will come back."""
+    begin = first + GRAM - 1
+    i = begin
+    while i >= 0 and begin - i <= _GAP and first - i <= _FARTHEST:
+        if again[i]:
+            begin = i
+        i -= 1
+    return max(0, begin - GRAM + 1)
 
 
 @njit(cache=True, nogil=True)
@@ -132,6 +151,7 @@ def _stretches(
     count: int,
     size: int,
     starts: NDArray[np.int64],
+    again: NDArray[np.uint8],
     limits: NDArray[np.float64],
     state: NDArray[np.int64],
     loops: NDArray[np.int64],
@@ -143,7 +163,7 @@ def _stretches(
             continue
         if at == OPEN and found > runs and state[BEST + FIRST] == state[OPEN + FIRST]:
             continue
-        start, end = starts[state[at + FIRST]], starts[state[at + TO]]
+        start, end = starts[_onset(state[at + FIRST], again)], starts[state[at + TO]]
         said = np.int64(0)
         for k in range(runs):
             said += max(0, min(end, loops[k, END]) - max(start, loops[k, START]))

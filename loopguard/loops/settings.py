@@ -32,7 +32,7 @@ class DetectorSettings:
     """Bytes up to which a period counts as short: rules, separators, padding, dots."""
     short_min_wasted: float = 300.0
     """Bytes after the first copy of a run with a short period or without any letter or digit. Rules are rarely 200 wide."""
-    open_copies: float = 3.4
+    open_copies: float = 3.2
     """Copies of a run that the text ends in: of 133 such runs with 60 bytes and more nearly all were loops."""
     open_wasted: float = 70.0
     """Bytes after the first copy of a run that the text ends in."""

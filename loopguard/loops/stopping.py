@@ -97,12 +97,12 @@ class LoopStopping:
 class LoopWatch:
     """Says of every chunk of a streamed answer whether it is time to stop. One for each answer.
 
-    Takes chunks of chat completions (text, reasoning, arguments of tool calls), of completions, and events of the Responses API:
-    objects of the openai package or plain mappings. Each of these parts is watched by itself.
+    Takes chunks of chat completions (text, reasoning, arguments of tool calls), of completions, and events of the
+    Responses API: objects of the openai package or plain mappings. Each of these parts is watched by itself.
     """
 
     def __init__(self, *, n: int = 1, detector: Detector | None = None, remember: int | None = None) -> None:
-        """`n` as in the request: with several choices on one connection it is time to stop when all of them loop or have ended."""
+        """`n` as in the request: with several choices it is time to stop when all of them loop or have ended."""
         if n < 1:
             raise InputError(f"n is {n}; it must be at least 1")
         self._n = n

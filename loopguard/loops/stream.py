@@ -135,7 +135,15 @@ class StreamDetector:
         text = self._unit == "characters"
         data = self._data[: self._size] if text else self._data[:0]
         found, loud = rules.judge(
-            self._count, self._size, data, self._room.starts, self.detector.limits, self._state, self._runs, self._loops
+            self._count,
+            self._size,
+            data,
+            self._room.starts,
+            self._room.again,
+            self.detector.limits,
+            self._state,
+            self._runs,
+            self._loops,
         )
         if not found and not always:
             return None

@@ -234,6 +234,13 @@ async def _settle_models(recipe: Recipe, sampler: Engine, judge: Engine, *, judg
     return recipe.override(changes)
 
 
+def same_judge(saved: Recipe, recipe: Recipe) -> bool:
+    """Whether the scores of a run stand for this recipe too: the same spec, and the same model where both name one."""
+    before, now = (r.judge.engine_section(r.engine) for r in (saved, recipe))
+    same_model = before.model == now.model or (before.engine == now.engine and not now.model)
+    return saved.judge.spec == recipe.judge.spec and same_model and before.extra_body == now.extra_body
+
+
 def _hold_against(saved: Recipe | None, recipe: Recipe, run_dir: Path) -> None:
     """Raises InputError where this recipe would draw other samples than those that the run directory has."""
     if saved is None:

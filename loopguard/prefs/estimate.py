@@ -35,36 +35,41 @@ class Estimate:
     judge_prompt_tokens: int
 
 
-def estimate(reader: PromptReader, recipe: Recipe, run_dir: Path) -> Estimate:
-    """Read all prompts and add up. Asks no engine and writes nothing."""
+def estimate(reader: PromptReader, recipe: Recipe, run_dir: Path, *, judge_again: bool = False) -> Estimate:
+    """Read all prompts and add up. Asks no engine and writes nothing.
+
+    `judge_again`: the judge is another one than the run's, so that prompts whose samples are there are judged anew.
+    """
     done = _done_in(run_dir)
     judged = recipe.judge.spec != "none"
-    prompts = broken = already = requests = candidates = prompt_tokens = judge_tokens = 0
+    prompts = broken = already = requests = candidates = judging = prompt_tokens = judge_tokens = 0
     for item in reader:
         if isinstance(item, BadRow):
             broken += 1
             continue
         prompts += 1
-        if item.prompt_id in done:
-            already += 1
-            continue
         drawn = draws(item, recipe.sampling)
         choices = sum(draw.request.n for draw in drawn)
         tokens = sum(len(m["content"].encode("utf-8", "replace")) for m in item.messages) // BYTES_PER_TOKEN + 8
-        requests += len(drawn)
-        candidates += choices
-        prompt_tokens += tokens * len(drawn)
-        judge_tokens += choices * (tokens + recipe.sampling.max_tokens + JUDGE_OVERHEAD)
+        known = item.prompt_id in done
+        already += known
+        if not known:
+            requests += len(drawn)
+            candidates += choices
+            prompt_tokens += tokens * len(drawn)
+        if judged and (judge_again or not known):
+            judging += choices
+            judge_tokens += choices * (tokens + recipe.sampling.max_tokens + JUDGE_OVERHEAD)
     return Estimate(
         prompts=prompts,
         broken_rows=broken,
         already_done=already,
         sampling_requests=requests,
         candidates=candidates,
-        judge_requests=candidates if judged else 0,
+        judge_requests=judging,
         sampling_prompt_tokens=prompt_tokens,
         sampling_completion_tokens=candidates * recipe.sampling.max_tokens,
-        judge_prompt_tokens=judge_tokens if judged else 0,
+        judge_prompt_tokens=judge_tokens,
     )
 
 

@@ -29,6 +29,9 @@ CANDIDATES, PREFERENCES, PREFERENCES_JSONL, SKIPPED = (
     "skipped.parquet",
 )
 
+ROWS_PER_GROUP = 2_000
+"""Rows held in memory before they are written: 2,000 candidates are some 20 MB of Python."""
+
 TRUNCATED = ("length", "max_tokens", "repetition")
 """finish_reasons of a text that goes on beyond its end: no end-of-sequence token belongs there."""
 
@@ -100,7 +103,7 @@ class Tables:
         remove_leftovers(run_dir)
         with ExitStack() as stack:
             open_ = stack.enter_context
-            tables = {name: open_(TableWriter(run_dir / name, schema)) for name, schema in schemas().items()}
+            tables = {name: open_(TableWriter(run_dir / name, schema, rows_per_group=ROWS_PER_GROUP)) for name, schema in schemas().items()}
             self._jsonl = open_(JsonlWriter(run_dir / PREFERENCES_JSONL))
             self._stack = stack.pop_all()
         self._candidates, self._preferences, self._skipped = tables[CANDIDATES], tables[PREFERENCES], tables[SKIPPED]

@@ -214,7 +214,9 @@ async def _run_until_stopped(tasks: list[asyncio.Task[None]], asked: Asked, stop
     waiting, loop = set(tasks), asyncio.get_running_loop()
     deadline: float | None = None
     while waiting:
-        _, waiting = await asyncio.wait(waiting, timeout=0.1)
+        done, waiting = await asyncio.wait(waiting, timeout=0.1)
+        if any(task.exception() for task in done):  # a bug of ours: nothing to wait for
+            deadline = 0.0
         if deadline is None and (stop.wished or asked.error):
             deadline = loop.time() + GRACE
         if waiting and (stop.wished > 1 or (deadline is not None and loop.time() > deadline)):

@@ -121,7 +121,7 @@ def test_figures_counted_by_hand() -> None:
         "skipped_by_reason": {"all_looping": 1},
         "failed_by_reason": {"not_answered": 1},
         "broken_rows_by_reason": {"no_prompt": 3},
-        "tokens": {"prompt": 99, "completion": 274, "wasted_in_loops": 170},
+        "tokens": {"prompt": 55, "completion": 274, "wasted_in_loops": 170},
         "judge": {
             "scored": 3,
             "unscored": 1,
