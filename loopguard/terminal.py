@@ -6,7 +6,6 @@ models is printed with its control characters made visible, never as markup: an 
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

@@ -93,6 +93,8 @@ class EngineOptions:
     """Name of the environment variable that holds the key; the key itself is in no file."""
     context: int = 4096
     """Embedded engine: context per request in tokens, prompt and answer together."""
+    threads: int = 0
+    """Embedded engine: threads of llama.cpp; 0 = all physical cores but one."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the request body, passed to the server as they are (top_k, chat_template_kwargs, ...)."""
 

@@ -66,8 +66,8 @@ class EmbeddedEngine:
             if self._server is not None:
                 return
             path = await asyncio.to_thread(self._weights.fetch)
-            context = _context(path, self._options.context)
-            llama = await asyncio.to_thread(_load, path, self.model, self._options.concurrency, context)
+            options = replace(self._options, context=_context(path, self._options.context))
+            llama = await asyncio.to_thread(_load, path, self.model, options)
             server = ServerEngine(f"{llama.listening_address}/v1", replace(self._options, model=self.model))
             try:
                 await server.start()
@@ -103,11 +103,11 @@ def _context(path: Path, asked: int) -> int:
     return trained
 
 
-def _load(path: Path, name: str, slots: int, context: int) -> Any:
+def _load(path: Path, name: str, options: EngineOptions) -> Any:
     """A running xllamacpp.Server (blocking). Raises EngineUnavailable with llama.cpp's own words."""
     import xllamacpp
 
-    params = _params(xllamacpp.CommonParams(), path, name, slots, context)
+    params = _params(xllamacpp.CommonParams(), path, name, options)
     with _stderr_kept() as said:
         try:
             llama = xllamacpp.Server(params)
@@ -122,7 +122,7 @@ def _load(path: Path, name: str, slots: int, context: int) -> Any:
         return llama
 
 
-def _params(params: Any, path: Path, name: str, slots: int, context: int) -> Any:
+def _params(params: Any, path: Path, name: str, options: EngineOptions) -> Any:
     """llama.cpp's settings; everything else as llama.cpp has it.
 
     One core is left free: llama.cpp's threads wait for each other by spinning, and where another program takes one of their
@@ -130,10 +130,10 @@ def _params(params: Any, path: Path, name: str, slots: int, context: int) -> Any
     """
     params.model.path = str(path)
     params.model_alias = {name}
-    params.n_parallel = slots
-    params.n_ctx = context * slots  # split evenly over the slots
+    params.n_parallel = options.concurrency
+    params.n_ctx = options.context * options.concurrency  # split evenly over the slots
     params.kv_unified = False
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, cores() - 1)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads or max(1, cores() - 1)
     params.port = 0
     params.ui = False
     params.verbosity = -1

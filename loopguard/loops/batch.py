@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -23,13 +25,13 @@ from loopguard.loops.repetition import (
     WINDOW,
     advance,
 )
-from loopguard.loops.rules import END, LOOP, LOOPS, PERIOD, START, judge
+from loopguard.loops.rules import END, LOOPS, PERIOD, START, judge
 from loopguard.loops.words import LEXER, STATE_OF_LEXER, WORD, split
 from loopguard.loops.words import START as LEXER_START
 
 BYTES, LENGTH, SYMBOLS, STRETCH_SCORE, OPEN_SCORE, RUN_BYTES, LOUD, COUNT, FIGURES = range(9)
-"""Columns of the figures: size in bytes, in characters or tokens, in symbols; scores; bytes the longest run wastes; how loud the
-loudest rule speaks, in millionths of what is needed; loops."""
+"""Columns of the figures: size in bytes, in characters or tokens, in symbols; scores; bytes the longest run wastes;
+how loud the loudest rule speaks, in millionths of what is needed; loops."""
 
 TOKEN_BYTES = 4
 """Bytes that one token id counts as: what a BPE token of English is on average."""
@@ -53,7 +55,7 @@ class Workspace:
         self.again = np.empty(size, np.uint8)
         self.tables = np.full((2, 2 << table_bits(longest)), -1, np.int32)
 
-    def arrays(self) -> tuple[NDArray[np.generic], ...]:
+    def arrays(self) -> tuple[Any, ...]:
         """In the order the kernels take them."""
         return (
             self.symbols, self.values, self.kinds, self.weights, self.starts, self.back, self.chain, self.again, self.tables,
@@ -149,7 +151,24 @@ def scan_texts(
             base = 0
             tables[:] = -1
         bits = table_bits(count)
-        advance(0, count, symbols, numbers, kinds, weights, starts, back, chain, again, tables, bits, base, rule, state, runs)
+        advance(
+            0,
+            count,
+            symbols,
+            numbers,
+            kinds,
+            weights,
+            starts,
+            back,
+            chain,
+            again,
+            tables,
+            bits,
+            base,
+            rule,
+            state,
+            runs,
+        )
         base += count
         found, loud = judge(count, data.size, data, starts, again, limits, state, runs, loops[total : total + LOOPS])
         to_characters(data, loops[total : total + LOOPS], found)
@@ -197,7 +216,9 @@ def scan_tokens(
             base = 0
             tables[:] = -1
         bits = table_bits(ids.size)
-        advance(0, ids.size, ids, numbers, kinds, weights, starts, back, chain, again, tables, bits, base, rule, state, runs)
+        advance(
+            0, ids.size, ids, numbers, kinds, weights, starts, back, chain, again, tables, bits, base, rule, state, runs
+        )
         base += ids.size
         size = ids.size * TOKEN_BYTES
         found, loud = judge(ids.size, size, nothing, starts, again, limits, state, runs, loops[total : total + LOOPS])

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from loopguard.errors import InputError
+from loopguard.loops import arrow
 from loopguard.loops.statistics import Rate
 from loopguard.messages import printable
 
@@ -64,9 +66,8 @@ class Counts:
             self._count_groups(rows, looping)
 
     def _count_kinds(self, verdicts: pa.RecordBatch) -> None:
-        found = pa.table({name: verdicts.column(f"loop_{name}") for name in ("kind", "terminal")}).drop_null()
-        for row in found.group_by(["kind", "terminal"]).aggregate([([], "count_all")]).to_pylist():
-            self.kinds[row["kind"], row["terminal"]] += row["count_all"]
+        found = [verdicts.column(f"loop_{name}").drop_null().to_pylist() for name in ("kind", "terminal")]
+        self.kinds.update(zip(*found, strict=True))
 
     def _count_truncated(self, rows: pa.RecordBatch, looping: pa.Array) -> None:
         name = next((name for name in FINISH_COLUMNS if name in rows.schema.names), None)
@@ -74,18 +75,23 @@ class Counts:
             return
         self.finish_reasons_seen = True
         reasons = rows.column(name).cast(pa.large_string())
-        cut = pc.is_in(reasons, value_set=pa.array(TRUNCATED, pa.large_string()))
+        cut = pc.is_in(reasons, value_set=arrow.strings(TRUNCATED).cast(pa.large_string()))
         self.truncated_clean += pc.sum(pc.and_(cut, pc.invert(looping))).as_py() or 0
 
     def _count_groups(self, rows: pa.RecordBatch, looping: pa.Array) -> None:
-        keys = [f"key{i}" for i in range(len(self.group_by))]
-        columns = [_keys(rows, name) for name in self.group_by]
-        table = pa.table([*columns, looping], names=[*keys, "looping"])
-        counted = table.group_by(keys).aggregate([("looping", "sum"), ("looping", "count")])
-        for row in counted.to_pylist():
-            group = self.groups.setdefault(tuple("null" if row[k] is None else str(row[k]) for k in keys), Rate())
-            group.looping += row["looping_sum"] or 0
-            group.total += row["looping_count"]
+        code = np.zeros(rows.num_rows, np.int64)
+        values = []
+        for name in self.group_by:
+            key = _key(rows, name)
+            values.append(["null" if value is None else str(value) for value in key.dictionary.to_pylist()])
+            code = code * len(values[-1]) + arrow.numbers(key.indices, np.int32)
+        distinct, place = np.unique(code, return_inverse=True)
+        loops = np.bincount(place, arrow.flags(looping))
+        known = np.bincount(place, arrow.flags(looping.is_valid()))
+        for each, hits, total in zip(distinct.tolist(), loops.tolist(), known.tolist(), strict=True):
+            group = self.groups.setdefault(_names(each, values), Rate())
+            group.looping += int(hits)
+            group.total += int(total)
         if len(self.groups) > MOST_GROUPS:
             names = ", ".join(map(printable, self.group_by))
             raise InputError(f"--group-by {names}: more than {MOST_GROUPS:,} different values, so it groups nothing")
@@ -131,11 +137,22 @@ def check_groups(schemas: Sequence[pa.Schema], group_by: Sequence[str]) -> None:
             raise InputError(f"--group-by {printable(name)}: holds lists or objects, which are no groups")
 
 
-def _keys(rows: pa.RecordBatch, name: str) -> pa.Array:
-    if name not in rows.schema.names:
-        return pa.nulls(rows.num_rows, pa.large_string())
-    column = rows.column(name)
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+def _key(rows: pa.RecordBatch, name: str) -> pa.DictionaryArray:
+    """A column as numbers and what they stand for; null is a value like any other. (Arrow's group_by imports pandas.)"""
+    missing = name not in rows.schema.names
+    column = pa.nulls(rows.num_rows, pa.large_string()) if missing else rows.column(name)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.dictionary_encode(null_encoding="encode")
+
+
+def _names(code: int, values: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """What a combination of columns stands for."""
+    names = []
+    for column in reversed(values):
+        code, at = divmod(code, len(column))
+        names.append(column[at])
+    return tuple(reversed(names))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -1,7 +1,7 @@
 """Text or token ids in, a Verdict with a named reason and spans out.
 
-    from loopguard.loops.detector import detect
-    detect("...").looping
+from loopguard.loops.detector import detect
+detect("...").looping
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Detector:
         """
         rows = offsets.size - 1
         figures = np.zeros((rows, batch.FIGURES), np.int64)
-        kernel = batch.scan_texts if values.dtype == np.uint8 else batch.scan_tokens
+        kernel: Any = batch.scan_texts if values.dtype == np.uint8 else batch.scan_tokens
         longest = int(np.diff(offsets).max(initial=0))
         workers = min(threads or os.cpu_count() or 1, -(-rows // _CHUNK)) or 1
         parts: list[NDArray[np.int64]] = [_NO_LOOPS] * -(-rows // _CHUNK)
@@ -176,7 +176,7 @@ def _reason(found: list[list[int]]) -> str:
 
 def to_utf8(text: object) -> bytes:
     """The bytes that are examined: UTF-8, lone surrogates let through."""
-    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)  # type: ignore[call-overload, no-any-return]
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)  # type: ignore[call-overload]
 
 
 def to_ids(tokens: Tokens) -> NDArray[np.uint64]:

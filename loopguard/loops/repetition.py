@@ -31,11 +31,12 @@ So the tables stay in the cache, and no period longer than that is found."""
 RUNS = 8
 """Runs kept for each sequence: those that waste most."""
 
-# what `advance` carries from one position to the next, one integer each; LAST_MUCH: where an n-gram last came back often, HITS: those that came
-# back, COMPARED: work done
+# what `advance` carries from one position to the next, one integer each. LAST_MUCH: where an n-gram last came back often,
+# HITS: how many came back, SETTLED: symbols that have earned or cost, COMPARED: work done
 PERIOD, BEGIN, NOTED, HASH, LAST_MUCH, HITS, SETTLED, COMPARED, OPEN, BEST, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 17, 26
 # the stretch that is open begins at OPEN, the best one so far at BEST: its score, its symbols (from, to), the first copy of its
-# first symbol, symbols that came back and the bytes back to their last copies, numbers that counted on, weight that was new, and HITS then
+# first symbol, symbols that came back and the bytes back to their last copies, numbers that counted on, weight that was
+# new, and HITS then
 SCORE, FROM, TO, FIRST, STEPS, BACKS, COUNTED, FRESH, KNOWN, STRETCH = range(10)
 
 # columns of a run
@@ -47,7 +48,7 @@ _OUT = np.uint64(pow(0x9E3779B97F4A7C15, GRAM + 1, 1 << 64))
 
 @njit(cache=True, nogil=True)
 def _equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int, exact: bool) -> bool:
-    for k in range(GRAM):
+    for k in range(GRAM):  # noqa: SIM110
         if symbols[i - k] != symbols[j - k] or (exact and values[i - k] != values[j - k]):
             return False
     return True
@@ -55,7 +56,7 @@ def _equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: in
 
 @njit(cache=True, nogil=True)
 def _numbered(values: NDArray[np.int64], i: int) -> bool:
-    for k in range(GRAM):
+    for k in range(GRAM):  # noqa: SIM110
         if values[i - k] != 0:
             return True
     return False
@@ -96,7 +97,7 @@ def _seen(
         born = base + (age - old) * WINDOW
         slot = first
         while True:
-            j = np.int64(table[half + slot])
+            j = int(table[half + slot])
             if j < born or j >= born + WINDOW:
                 break
             looked += 1
@@ -156,7 +157,7 @@ def _note_run(
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
 ) -> None:
-    """Keep the run that ends before `end` if it has shown a whole copy and wastes `least`; the first time, widen it to the left."""
+    """Keep the run that ends before `end` if it has shown a whole copy and wastes `least`. It is widened to the left once."""
     period, row = state[PERIOD], state[NOTED]
     if row < 0:
         begin = state[BEGIN]
@@ -176,7 +177,7 @@ def _note_run(
         if starts[end - 1] - starts[begin] <= runs[row, RUN_WASTED]:
             return
         state[NOTED] = row
-        weight = np.int64(0)
+        weight = 0
         for k in range(begin - period, begin):
             if values[k] == 0:
                 weight += weights[k]
@@ -201,7 +202,7 @@ def _first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.
 
 @njit(cache=True, nogil=True)
 def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[np.int64], most: int) -> int:
-    """What a number says that its last two copies did not: bits of the change of its step, at most `most`. -1: it counted on."""
+    """What a number says that its last two copies did not: bits by which its step changed, at most `most`. -1: none."""
     last = values[t - far]
     if values[t] == last:
         return 0
@@ -257,15 +258,21 @@ def advance(
     enough, cost, least, reach = rule[0], rule[1], rule[2], rule[3]
     shift, mask = np.uint64(64 - bits), (1 << bits) - 1
     hashed, period, last_much = np.uint64(state[HASH]), state[PERIOD], state[LAST_MUCH]
-    hits, settled, compared = state[HITS], state[SETTLED], np.int64(0)
+    hits, settled, compared = state[HITS], state[SETTLED], 0
     score, steps, backs, counted = state[OPEN + SCORE], state[OPEN + STEPS], state[OPEN + BACKS], state[OPEN + COUNTED]
-    news, to, known, best, rising = state[OPEN + FRESH], state[OPEN + TO], state[OPEN + KNOWN], state[BEST + SCORE], False
+    news, to, known, best, rising = (
+        state[OPEN + FRESH],
+        state[OPEN + TO],
+        state[OPEN + KNOWN],
+        state[BEST + SCORE],
+        False,
+    )
     for i in range(low, high):
         symbol = symbols[i]
         hashed = (hashed + symbol) * _ODD
         if i >= GRAM:
             hashed -= symbols[i - GRAM] * _OUT
-        far = np.int64(0)
+        far = 0
         if period > 0 and symbol == symbols[i - period] and values[i] == values[i - period]:
             far = period
         else:
@@ -278,16 +285,16 @@ def advance(
                 period = 0
                 state[PERIOD], state[NOTED] = 0, -1
             if i >= GRAM - 1:
-                j = np.int64(-1)
+                j = -1
                 if i < WINDOW:
                     # the first generation, the whole of most texts: the same as `_seen`, without the call
                     slot = np.int64(((hashed ^ (hashed >> np.uint64(32))) * _ODD) >> shift)
                     while loose[slot] >= base:
-                        j = np.int64(loose[slot]) - base
+                        j = int(loose[slot]) - base
                         compared += 1
                         if _equal(symbols, values, i, j, False):
                             break
-                        j = np.int64(-1)
+                        j = -1
                         slot = (slot + 1) & mask
                     loose[slot] = base + i
                 else:
@@ -301,10 +308,10 @@ def advance(
                         state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1
         back[i] = far
         again[i] = 0
-        copies = np.int64(0)
+        copies = 0
         if far > 0:
             if starts[i] - starts[i - far] <= reach:
-                copies = np.int64(chain[i - far]) + 1
+                copies = int(chain[i - far]) + 1
             hits += 1
             again[i - far] = copies > 0
             if copies >= enough:
@@ -317,13 +324,19 @@ def advance(
         while settled <= i - GRAM + 1:
             t = settled
             settled += 1
-            copies = max(np.int64(chain[t]), np.int64(chain[t + 1]), np.int64(chain[t + 2]), np.int64(chain[t + 3]), np.int64(chain[t + 4]))
-            far, k = np.int64(back[t]), t
+            copies = max(
+                int(chain[t]),
+                int(chain[t + 1]),
+                int(chain[t + 2]),
+                int(chain[t + 3]),
+                int(chain[t + 4]),
+            )
+            far, k = int(back[t]), t
             while far == 0 and k < i:
                 k += 1
-                far = np.int64(back[k])
-            weight = np.int64(weights[t])
-            gain, fresh, counts = np.int64(0), np.int64(0), np.int64(0)
+                far = int(back[k])
+            weight = int(weights[t])
+            gain, fresh, counts = 0, 0, 0
             if copies == 0:
                 if kinds[t] == NUMBER:
                     fresh = least
@@ -332,14 +345,14 @@ def advance(
             elif kinds[t] == NUMBER:
                 fresh = _number_news(t, far, symbols, values, least)
                 if fresh < 0:
-                    fresh, counts = np.int64(0), np.int64(1)
-                    gain = weight if copies >= enough else np.int64(0)
+                    fresh, counts = 0, 1
+                    gain = weight if copies >= enough else 0
             elif copies >= enough:
                 gain = weight
             if score <= 0:
                 if gain == 0:
                     continue
-                score, steps, backs, counted, news = np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+                score, steps, backs, counted, news = 0, 0, 0, 0, 0
                 state[OPEN + FROM], state[OPEN + FIRST] = t, _first_copy(t, i, back, chain)
             if fresh > 0 and rising:
                 _keep(state, score, to, steps, backs, counted, news, known)

@@ -16,6 +16,7 @@ from loopguard.loops.repetition import (
     COUNTED,
     FIRST,
     FRESH,
+    FROM,
     GRAM,
     HITS,
     KNOWN,
@@ -41,9 +42,6 @@ RUN_OPEN, RUN_SHORT, RUN_LONG, STRETCH_RULE, STRETCH_OPEN = range(5)
 
 _GAP = 3 * GRAM
 """N-grams in a row that need not come back inside a first copy: those that hold one slot, and a few more."""
-_FARTHEST = 4096
-"""Symbols from a known copy to the onset that are looked at."""
-
 _PIPE, _PLUS = 0x7C, 0x2B
 
 
@@ -64,7 +62,7 @@ def _in_table(data: NDArray[np.uint8], begin: int, end: int) -> bool:
 def _run_rule(
     data: NDArray[np.uint8], begin: int, end: int, period: int, weight: int, size: int, limits: NDArray[np.float64]
 ) -> tuple[int, float]:
-    """The rule that speaks loudest for a run being a loop, and how loud: what is measured over what is needed. Lengths in bytes."""
+    """The rule that speaks loudest for a loop, and how loud: what is measured over what is needed. Lengths in bytes."""
     min_copies, min_wasted, short_period, short_wasted, open_copies, open_wasted, open_letters, gap = limits[:8]
     wasted, copies = np.float64(end - begin - period), (end - begin) / period
     rule, loud = RUN_LONG, 0.0
@@ -127,18 +125,20 @@ def judge(
         if loud >= 1:
             loops[found, KIND], loops[found, RULE] = VERBATIM, rule
             loops[found, START], loops[found, END], loops[found, PERIOD] = begin, end, period
-            loops[found, TERMINAL] = _ends_there(count, size, end, runs[row, RUN_END], runs[row, RUN_KNOWN], limits[7], state)
+            loops[found, TERMINAL] = _ends_there(
+                count, size, end, runs[row, RUN_END], runs[row, RUN_KNOWN], limits[7], state
+            )
             found += 1
     loudest = max(loudest, state[BEST + SCORE] / limits[8], state[OPEN + SCORE] / limits[9])
     return _stretches(found, count, size, starts, again, limits, state, loops), loudest
 
 
 @njit(cache=True, nogil=True)
-def _onset(first: int, again: NDArray[np.uint8]) -> int:
-    """The symbol in which the first copy begins: from `first` to the left, as long as what is said will come back."""
+def _onset(first: int, reach: int, starts: NDArray[np.int64], again: NDArray[np.uint8]) -> int:
+    """Where the first copy begins: from `first` at most `reach` bytes to the left, while what is said comes back."""
     begin = first + GRAM - 1
     i = begin
-    while i >= 0 and begin - i <= _GAP and first - i <= _FARTHEST:
+    while i >= 0 and begin - i <= _GAP and starts[first] - starts[i] <= reach:
         if again[i]:
             begin = i
         i -= 1
@@ -163,15 +163,19 @@ def _stretches(
             continue
         if at == OPEN and found > runs and state[BEST + FIRST] == state[OPEN + FIRST]:
             continue
-        start, end = starts[_onset(state[at + FIRST], again)], starts[state[at + TO]]
+        core, end = starts[state[at + FROM]], starts[state[at + TO]]
         said = np.int64(0)
         for k in range(runs):
-            said += max(0, min(end, loops[k, END]) - max(start, loops[k, START]))
-        if said >= limits[10] * (end - start):
+            said += max(0, min(end, loops[k, END]) - max(core, loops[k, START]))
+        if said >= limits[10] * (end - core):
             continue
         period = max(1, state[at + BACKS] // max(1, state[at + STEPS]))
+        start = starts[_onset(state[at + FIRST], 2 * period, starts, again)]
         counts = state[at + COUNTED] * 2 * period >= end - start and state[at + FRESH] <= 4 * state[at + COUNTED]
-        loops[found, KIND], loops[found, RULE] = (COUNTER if counts else NEAR), (STRETCH_RULE if at == BEST else STRETCH_OPEN)
+        loops[found, KIND], loops[found, RULE] = (
+            (COUNTER if counts else NEAR),
+            (STRETCH_RULE if at == BEST else STRETCH_OPEN),
+        )
         loops[found, START], loops[found, END], loops[found, PERIOD] = start, end, period
         gap = max(2 * limits[7], min(period // 2, 60))
         loops[found, TERMINAL] = _ends_there(count, size, end, state[at + TO], state[at + KNOWN], gap, state)

@@ -20,8 +20,8 @@ RULES_VERSION = 1
 class DetectorSettings:
     """Thresholds of the detector. Lengths are bytes of UTF-8 for text; a token id counts as four bytes and three letters.
 
-    Where no other source is named, a value comes from reading: 388 labelled outputs of 60 models and what the rule flags, or nearly
-    flags, among 48,299 more (benchmarks/detector/reading.md).
+    Where no other source is named, a value comes from reading: 388 labelled outputs of 60 models and what the rule flags,
+    or nearly flags, among 48,299 more (benchmarks/detector/reading.md).
     """
 
     min_copies: float = 4.0
@@ -69,7 +69,7 @@ class DetectorSettings:
                 raise InputError(f"detector setting {name} must be a number above 0, not {value!r}")
             if types[name] is int and value != int(value):
                 raise InputError(f"detector setting {name} must be a whole number, not {value!r}")
-        return DetectorSettings(**{name: types[name](value) for name, value in values.items()})
+        return DetectorSettings(**{name: int(v) if types[name] is int else float(v) for name, v in values.items()})  # type: ignore[arg-type]
 
     def stricter(self, factor: float) -> DetectorSettings:
         """The same with every length and score that makes a loop multiplied by `factor`; copies stay as they are."""
@@ -81,8 +81,14 @@ class DetectorSettings:
         """The version of the rules and every setting that is not the default: put it beside published figures."""
         import loopguard
 
-        parts = [f"{f.name}:{getattr(self, f.name):g}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
-        return "|".join([f"loopguard:{loopguard.__version__}", f"rules:{RULES_VERSION}", *(parts or ["settings:default"])])
+        parts = [
+            f"{f.name}:{getattr(self, f.name):g}"
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) != f.default
+        ]
+        return "|".join(
+            [f"loopguard:{loopguard.__version__}", f"rules:{RULES_VERSION}", *(parts or ["settings:default"])]
+        )
 
     def limits(self) -> NDArray[np.float64]:
         """What `rules.judge` takes: the fields up to `run_share`."""

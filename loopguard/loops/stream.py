@@ -29,10 +29,10 @@ _STRIDE = 1024
 
 
 class StreamDetector:
-    """Watches one output grow. Amortised constant time for each symbol; about 50 bytes of memory for each byte or token fed.
+    """Watches one output grow. Amortised constant time for each symbol; about 50 bytes of memory for each byte or token.
 
-    With `remember`, memory is bounded: when more than that many bytes or tokens are held, all but the last quarter is forgotten,
-    and from then on the verdict is that on what is still held (positions go on counting from the start of the output).
+    With `remember`, memory is bounded: when more than that many bytes or tokens are held, all but the last quarter is
+    forgotten. From then on the verdict is that on what is held (positions go on counting from the start of the output).
     """
 
     def __init__(self, settings: DetectorSettings | Detector | None = None, *, remember: int | None = None) -> None:

@@ -21,12 +21,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from loopguard.errors import InputError, MissingExtra
+from loopguard.loops import arrow
 from loopguard.loops.detector import Detector
 from loopguard.loops.judged import Judged
 from loopguard.loops.reading import Reading
 from loopguard.loops.rough_tokens import rough_tokens
 from loopguard.loops.tail_rule import gather
-from loopguard.loops.verdicts import buffers
 
 EDGES = np.array([1, 2, 3, 5, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513], np.int64)
 """Sizes of patterns that are tried: min_pattern_size is one of these, max_pattern_size one less than one of these."""
@@ -188,7 +188,7 @@ def _encoder(name: str | None) -> tuple[Encode, str]:
 def _add(judged: Judged, encode: Encode, tally: NDArray[np.int64], found: Tuning) -> None:
     known = judged.verdicts.column("looping").is_valid()
     outputs, kinds = judged.outputs.filter(known), judged.verdicts.column("loop_kind").filter(known)
-    offsets, values = buffers(outputs)
+    offsets, values = arrow.rows(outputs)
     ids = values
     if not pa.types.is_large_list(outputs.type):
         offsets, ids = encode(offsets, values)

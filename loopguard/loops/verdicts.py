@@ -10,12 +10,13 @@ nothing loops. A null output has a null verdict: all nine are null. Positions ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from loopguard.loops import arrow
 from loopguard.loops.batch import COUNT, LENGTH
 from loopguard.records import Verdict
 
@@ -46,32 +47,13 @@ def verdict_columns(detector: Detector, outputs: pa.Array) -> pa.RecordBatch:
     `outputs` is large_string, large_binary or large lists of integers (columns.examined makes it so). Its buffers are
     read where they are; only looping rows become Python objects.
     """
-    offsets, values = buffers(outputs)
+    offsets, values = arrow.rows(outputs)
     figures, loops = detector.scan(offsets, values)
     looping = figures[:, COUNT] > 0
     unit = "tokens" if pa.types.is_large_list(outputs.type) else "characters"
+    nulls = arrow.flags(outputs.is_null()) if outputs.null_count else None
     verdicts = detector._verdicts(figures[looping], loops, unit)
-    return _table(looping, figures[:, LENGTH] == 0, verdicts, _nulls(outputs))
-
-
-def buffers(outputs: pa.Array) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Offsets and values as Arrow holds them: row i is values[offsets[i]:offsets[i + 1]]; bytes, or ids as uint64."""
-    if pa.types.is_large_list(outputs.type):
-        ids = outputs.values
-        ids = ids.fill_null(0) if ids.null_count else ids
-        numbers = ids.to_numpy(zero_copy_only=False)
-        values = numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64, copy=False).view(np.uint64)
-    else:
-        data = outputs.buffers()[2]
-        values = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-    if not len(outputs):
-        return np.zeros(1, np.int64), values
-    offsets = np.frombuffer(outputs.buffers()[1], np.int64)
-    return offsets[outputs.offset : outputs.offset + len(outputs) + 1], values
-
-
-def _nulls(outputs: pa.Array) -> NDArray[np.bool_] | None:
-    return outputs.is_null().to_numpy(zero_copy_only=False) if outputs.null_count else None
+    return _table(looping, figures[:, LENGTH] == 0, verdicts, nulls)
 
 
 def _table(
@@ -83,30 +65,18 @@ def _table(
     """Columns from what is known of every row, and the verdicts of the looping ones."""
     loops = [verdict.loop for verdict in verdicts if verdict.loop is not None]
     none = ~looping if nulls is None else ~looping | nulls
-    place = _column(np.cumsum(looping, dtype=np.int64) - 1, pa.int64(), none)
-    arrays = {"loop_kind": _strings([loop.kind for loop in loops]).take(place)}
+    place = arrow.column(np.cumsum(looping, dtype=np.int64) - 1, pa.int64(), none)
+    arrays = {"loop_kind": arrow.strings([loop.kind for loop in loops]).take(place)}
     for name in ("terminal", "start", "end", "period", "repeats"):
         kind = SCHEMA.field(f"loop_{name}").type
         found = np.array([getattr(loop, name) for loop in loops], kind.to_pandas_dtype())
-        arrays[f"loop_{name}"] = _column(found, kind).take(place)
+        arrays[f"loop_{name}"] = arrow.column(found, kind).take(place)
     wasted = np.zeros(looping.size)
     wasted[looping] = [verdict.wasted_fraction for verdict in verdicts]
     code = empty.astype(np.int64)
     code[looping] = np.arange(2, len(verdicts) + 2)
-    reasons = _strings(["clean", "empty", *(verdict.reason for verdict in verdicts)])
-    arrays["looping"] = _column(looping, pa.bool_(), nulls)
-    arrays["loop_reason"] = reasons.take(_column(code, pa.int64(), nulls))
-    arrays["wasted_fraction"] = _column(wasted, pa.float64(), nulls)
+    reasons = arrow.strings(["clean", "empty", *(verdict.reason for verdict in verdicts)])
+    arrays["looping"] = arrow.column(looping, pa.bool_(), nulls)
+    arrays["loop_reason"] = reasons.take(arrow.column(code, pa.int64(), nulls))
+    arrays["wasted_fraction"] = arrow.column(wasted, pa.float64(), nulls)
     return pa.RecordBatch.from_arrays([arrays[name] for name in NAMES], schema=SCHEMA)
-
-
-def _column(values: NDArray[Any], kind: pa.DataType, nulls: NDArray[np.bool_] | None = None) -> pa.Array:
-    """An Arrow array from its buffers: pa.array would import pandas, which takes as long as to examine 10 MB of text."""
-    data = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else values
-    known = None if nulls is None else pa.py_buffer(np.packbits(~nulls, bitorder="little"))
-    return pa.Array.from_buffers(kind, values.size, [known, pa.py_buffer(data)])
-
-
-def _strings(values: Sequence[str]) -> pa.Array:
-    ends = np.cumsum([0, *map(len, values)], dtype=np.int32)  # names are ASCII
-    return pa.StringArray.from_buffers(len(values), pa.py_buffer(ends), pa.py_buffer("".join(values).encode()))

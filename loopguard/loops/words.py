@@ -1,7 +1,7 @@
 """Text to symbols: UTF-8 bytes become words, the integers that the kernels of repetition.py work on.
 
-A symbol is about what a BPE token is: a word with the space before it, a number, one punctuation mark, one ideograph. Equal symbols
-have equal bytes (up to a 64-bit hash), so a run that repeats symbol for symbol repeats byte for byte.
+A symbol is about what a BPE token is: a word with the space before it, a number, one punctuation mark, one ideograph. Equal
+symbols have equal bytes (up to a 64-bit hash), so a run that repeats symbol for symbol repeats byte for byte.
 
 What this simplifies: no Unicode tables. Bytes are classed by their lead byte alone; that is enough to tell letters of
 alphabets from ideographs and marks, and it never fails on invalid UTF-8.
@@ -69,9 +69,9 @@ def split(
     starts: NDArray[np.int64],
     lexer: NDArray[np.int64],
 ) -> int:
-    """Write the symbols that end before byte `high`; all bytes before `low` have been read with the same `lexer`. Returns how many.
+    """Write the symbols that end before byte `high`; all bytes before `low` have been read with the same `lexer`.
 
-    The last, perhaps unfinished symbol is not written: so the symbols of a prefix are a prefix of the symbols.
+    Returns how many there are by now. The last, perhaps unfinished symbol is not written: so the symbols of a prefix are a prefix of the symbols.
     """
     prime = np.uint64(0x100000001B3)
     slide = np.uint64(0x9E3779B97F4A7C10)  # 16 * odd: after 16 steps an older byte is shifted out of the 64 bits
@@ -84,7 +84,7 @@ def split(
         if lex == _LETTER and state == _CAPITAL:
             state = _LETTER
         if lex == state:
-            if (lex == _LETTER or lex == _CAPITAL) and length < LONGEST_WORD:
+            if (lex == _LETTER or lex == _CAPITAL) and length < LONGEST_WORD:  # noqa: SIM109
                 value = (value ^ byte) * prime
                 length += 1
                 continue
@@ -131,7 +131,7 @@ def split(
             value = np.uint64(byte - 48) if lex == _DIGIT else (np.uint64(0xCBF29CE484222325) ^ byte) * prime
     lexer[_COUNT], lexer[STATE_OF_LEXER], lexer[_LENGTH], lexer[START] = count, state, length, start
     lexer[_KIND_NOW], lexer[_VALUE], lexer[_GLUED], lexer[_DEEP] = kind, np.int64(value), np.int64(glued), deep
-    return count
+    return int(count)
 
 
 def fresh_lexer() -> NDArray[np.int64]:

@@ -103,7 +103,10 @@ class Tables:
         remove_leftovers(run_dir)
         with ExitStack() as stack:
             open_ = stack.enter_context
-            tables = {name: open_(TableWriter(run_dir / name, schema, rows_per_group=ROWS_PER_GROUP)) for name, schema in schemas().items()}
+            tables = {
+                name: open_(TableWriter(run_dir / name, schema, rows_per_group=ROWS_PER_GROUP))
+                for name, schema in schemas().items()
+            }
             self._jsonl = open_(JsonlWriter(run_dir / PREFERENCES_JSONL))
             self._stack = stack.pop_all()
         self._candidates, self._preferences, self._skipped = tables[CANDIDATES], tables[PREFERENCES], tables[SKIPPED]

@@ -67,6 +67,7 @@ class EngineSection(Section):
     max_retries: int = Field(6, ge=0, le=50, description="tries after the first, with back-off")
     api_key_env: VariableName = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     context: int = Field(4096, ge=64, description="embedded engine: tokens of prompt and answer together")
+    threads: int = Field(0, ge=0, description="embedded engine: threads; 0: all physical cores but one")
     extra_body: ExtraBody = Field(default_factory=dict, description="further fields of the request body")
 
     def options(self) -> EngineOptions:
@@ -130,6 +131,7 @@ class JudgeSection(Section):
     max_retries: int = Field(6, ge=0, le=50)
     api_key_env: VariableName = "OPENAI_API_KEY"
     context: int = Field(4096, ge=64)
+    threads: int = Field(0, ge=0)
     extra_body: ExtraBody = Field(default_factory=dict)
     attempts: int = Field(3, ge=1, le=20, description="times a reply that cannot be read is asked for, in all")
 

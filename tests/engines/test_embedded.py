@@ -136,7 +136,9 @@ asyncio.run(main())
     done = subprocess.run(
         [sys.executable, "-c", program, __file__], capture_output=True, text=True, timeout=120, check=True
     )
-    assert (done.stdout, done.stderr) == ("InputError\n", "")
+    # the forgotten close is told by aiohttp, in Python's own way; llama.cpp says nothing
+    told = [line for line in done.stderr.splitlines() if not line.startswith(("Unclosed", "connect"))]
+    assert (done.stdout, told) == ("InputError\n", [])
 
 
 def test_importing_engines_is_light() -> None:

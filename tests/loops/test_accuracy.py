@@ -31,7 +31,9 @@ def test_fuzz() -> None:
     rng = random.Random(11)
     for _ in range(400):
         unit = rng.randbytes(rng.randint(1, 40))
-        data = bytearray(rng.randbytes(rng.randint(0, 60)) + unit * rng.randint(0, 60) + rng.randbytes(rng.randint(0, 60)))
+        data = bytearray(
+            rng.randbytes(rng.randint(0, 60)) + unit * rng.randint(0, 60) + rng.randbytes(rng.randint(0, 60))
+        )
         for _ in range(rng.randint(0, 3)):
             if data:
                 data[rng.randrange(len(data))] = rng.randrange(256)

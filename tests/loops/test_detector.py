@@ -16,7 +16,10 @@ PROSE = (
     "travelled further than he ever would. Gulls argued over a crust of bread while the captain counted ropes twice.\n\n"
 )
 SENTENCE = "I will check the numbers once more before I answer. "
-SALAD = [f"{a}{b}" for a in ("bla", "cor", "dim", "fen", "gol", "hur") for b in ("ba", "ce", "di", "fo", "gu", "ry", "sta")]
+RNG = random.Random(3)
+SALAD = [
+    f"{a}{b}" for a in ("bla", "cor", "dim", "fen", "gol", "hur") for b in ("ba", "ce", "di", "fo", "gu", "ry", "sta")
+]
 
 
 def shuffled(rounds: int) -> str:
@@ -31,11 +34,38 @@ def shuffled(rounds: int) -> str:
 
 
 LOOPING = [
-    ("sentence", PROSE + SENTENCE * 9, "repeats_verbatim", "verbatim", len(PROSE), len(PROSE) + 9 * len(SENTENCE), 52, True),
-    ("cut", PROSE + (SENTENCE * 9)[:-11], "repeats_verbatim", "verbatim", len(PROSE), len(PROSE) + 9 * 52 - 11, 52, True),
+    (
+        "sentence",
+        PROSE + SENTENCE * 9,
+        "repeats_verbatim",
+        "verbatim",
+        len(PROSE),
+        len(PROSE) + 9 * len(SENTENCE),
+        52,
+        True,
+    ),
+    (
+        "cut",
+        PROSE + (SENTENCE * 9)[:-11],
+        "repeats_verbatim",
+        "verbatim",
+        len(PROSE),
+        len(PROSE) + 9 * 52 - 11,
+        52,
+        True,
+    ),
     ("from the start", "no, " * 100, "repeats_short", "verbatim", 0, 400, 4, True),
     ("recovered", SENTENCE * 12 + PROSE, "repeats_verbatim", "verbatim", 0, 12 * 52, 52, False),
-    ("short at the end", PROSE + "Gang, Posse, Club, Crew. " * 5, "ends_repeating", "verbatim", 208, 208 + 125, 25, True),
+    (
+        "short at the end",
+        PROSE + "Gang, Posse, Club, Crew. " * 5,
+        "ends_repeating",
+        "verbatim",
+        len(PROSE),
+        len(PROSE) + 125,
+        25,
+        True,
+    ),
     ("dots", PROSE + "." * 400, "repeats_short", "verbatim", len(PROSE), len(PROSE) + 400, 1, True),
     ("newlines", PROSE + "\n" * 400, "repeats_short", "verbatim", len(PROSE) - 2, len(PROSE) + 400, 1, True),
     ("Chinese", "我们再检查一遍这个答案。" * 20, "repeats_verbatim", "verbatim", 0, 240, 12, True),
@@ -52,8 +82,8 @@ NOT_LOOPING = {
     "padded table": "| a" + " " * 600 + "|\n|" + "-" * 600 + "|\n| b" + " " * 600 + "|\n",
     "times table": "\n".join(f"{a} x {b} = {a * b}" for a in range(1, 13) for b in range(1, 13)),
     "primes": ", ".join(str(n) for n in range(2, 2500) if all(n % d for d in range(2, int(n**0.5) + 1))),
-    "rows": "\n".join(f'{{"name": "{w}", "score": {(i * 7919) % 997}}}' for i, w in enumerate(SALAD * 2)),
-    "DNA": "".join(random.Random(3).choice("ACGT") for _ in range(3000)),
+    "rows": "\n".join(f'{{"name": "{w}", "score": {RNG.randint(0, 999)}}}' for w in SALAD),
+    "DNA": "".join(RNG.choice("ACGT") for _ in range(3000)),
     "tests": "\n".join(f"def test_{w}():\n    assert parse('{v}') == {i * 37 % 101}\n" for i, (w, v) in enumerate(zip(SALAD, SALAD[5:], strict=False))),
 }  # fmt: skip
 DEGENERATE = {
@@ -113,7 +143,8 @@ def test_bytes_and_text_agree() -> None:
 
 def test_ids_in_every_form() -> None:
     ids = [7, 8, 9, 4] * 60
-    found = {(v.reason, v.loop.period, v.length) for v in map(detect, (ids, tuple(ids), np.array(ids), np.array(ids, np.uint16)))}  # type: ignore[union-attr]
+    forms = (ids, tuple(ids), np.array(ids), np.array(ids, np.uint16))
+    found = {(v.reason, v.loop.period, v.length) for v in map(detect, forms)}  # type: ignore[union-attr]
     assert found == {("repeats_verbatim", 4, 240)}
     assert detect(ids).unit == "tokens"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def measure(symbols: list[int] | np.ndarray, pieces: int = 1) -> Measured:
     room.starts[:] = np.arange(size + 1)
     state, runs = fresh_state(), np.zeros((RUNS, RUN), np.int64)
     cuts = [size * k // pieces for k in range(pieces + 1)]
-    for low, high in zip(cuts, cuts[1:], strict=False):
+    for low, high in itertools.pairwise(cuts):
         advance(low, high, *room.arrays(), table_bits(size), 0, RULE, state, runs)
     return room.back[:size].copy(), room.chain[:size].copy(), runs, state
 
@@ -58,7 +60,9 @@ def maximal_runs(symbols: list[int]) -> set[tuple[int, int, int]]:
             while end < size and symbols[end] == symbols[end - period]:
                 end += 1
             if end - i >= 3 * period:
-                smallest = next(p for p in range(1, period + 1) if all(symbols[k] == symbols[k + p] for k in range(i, end - p)))
+                smallest = next(
+                    p for p in range(1, period + 1) if all(symbols[k] == symbols[k + p] for k in range(i, end - p))
+                )
                 if smallest == period:
                     found.add((i, end, period))
             i = max(i + 1, end - period + 1)
