@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import loopguard
-from benchmarks.machine import machine
+from benchmarks.environment import environment
 from loopguard.engines import Request, open_engine
 
 PROMPTS = Path(__file__).parent.parent / "pipelines" / "demo_prompts.jsonl"
@@ -79,7 +79,7 @@ def main() -> None:
             ours, theirs = tokens / seconds, bare_tokens / bare_seconds
             rounds.append({"build_prefs_tokens_per_s": round(ours, 1), "bare_tokens_per_s": round(theirs, 1)})
             rounds[-1] |= {"requests": len(requests), "ratio": round(ours / theirs, 3)}
-    result = {"benchmark": "embedded", **machine(), "prompts": given.prompts, "rounds": rounds}
+    result = {"benchmark": "embedded", **environment(), "prompts": given.prompts, "rounds": rounds}
     result["ratio"] = round(sum(r["ratio"] for r in rounds) / len(rounds), 3)
     print(json.dumps(result, indent=2))
     if given.json:

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import machine
+from benchmarks.environment import environment
 
 TEXT = (
     "river stone lamp quiet garden seven paper window morning yellow engine silver cloud letter market "
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = {"benchmark": "scripted", **machine(), **measure(given.prompts, Path(folder))}
+        result = {"benchmark": "scripted", **environment(), **measure(given.prompts, Path(folder))}
     print(json.dumps(result, indent=2))
     if given.json:
         given.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import machine
+from benchmarks.environment import environment
 
 SERVER = Path(__file__).with_name("instant_server.py")
 
@@ -83,7 +83,7 @@ def main() -> None:
     try:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
-        result = {"benchmark": "server", **machine(), **measure(url, given.prompts, given.concurrency)}
+        result = {"benchmark": "server", **environment(), **measure(url, given.prompts, given.concurrency)}
     finally:
         server.kill()
     print(json.dumps(result, indent=2))

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.machine import machine
+from benchmarks.environment import environment
 
 COMMANDS = {
     "loopguard --help": ["-m", "loopguard", "--help"],
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     timed = {name: seconds(arguments, 15) for name, arguments in COMMANDS.items()}
-    result = {"benchmark": "start_up", **machine()} | {
+    result = {"benchmark": "start_up", **environment()} | {
         name: {"best_s": round(min(t), 3), "median_s": round(statistics.median(t), 3)} for name, t in timed.items()
     }
     print(json.dumps(result, indent=2))

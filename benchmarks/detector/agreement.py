@@ -27,11 +27,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from benchmarks.detector import rivals
-from benchmarks.detector.environment import environment
 from benchmarks.detector.lookalikes import lookalikes
 from benchmarks.detector.planted import planted
 from benchmarks.detector.run import read_labelled
 from benchmarks.detector.tokens import tokenizer
+from benchmarks.environment import environment
 
 Answers = Sequence[bool]
 Pair = tuple[str, Answers, Answers]

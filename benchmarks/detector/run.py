@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.detector.corpora import corpus
-from benchmarks.detector.environment import environment
 from benchmarks.detector.installed import installed
 from benchmarks.detector.rivals import RULES
 from benchmarks.detector.rows import Row, fold
 from benchmarks.detector.tokens import tokenizer
+from benchmarks.environment import environment
 
 OURS = "loopguard"
 LOOPS = ("loop", "recovered")

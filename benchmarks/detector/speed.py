@@ -21,9 +21,9 @@ from typing import Any
 
 from benchmarks.detector import rivals
 from benchmarks.detector.agreement import datatrove_filter
-from benchmarks.detector.environment import environment
 from benchmarks.detector.run import shared_folder
 from benchmarks.detector.tokens import tokenizer
+from benchmarks.environment import environment
 
 Run = Callable[[], object]
 

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,26 @@ class Detector:
     def detect(self, text: str | bytes | Tokens) -> Verdict:
         """The verdict on one output. Text and bytes give spans in characters, token ids in tokens. Never raises on content."""
         return self.detect_batch([text])[0]
+
+    def detect_tokens(self, ids: Sequence[int], vocabulary: Sequence[bytes]) -> Verdict:
+        """The verdict on token ids whose bytes are known: that on their text, with spans in tokens.
+
+        Without a vocabulary `detect` sees only which ids are equal: it cannot tell words from punctuation, nor read numbers,
+        so structured data and counters are judged less well. `vocabulary[id]` is the token's bytes, decoded (no "Ġ").
+        """
+        pieces = [vocabulary[token] for token in ids]
+        found = self.detect(b"".join(pieces))
+        begins = np.cumsum([0, *(sum((byte & 0xC0) != 0x80 for byte in piece) for piece in pieces)])
+
+        def token(position: int) -> int:
+            return int(np.searchsorted(begins[:-1], position, side="right")) - 1 if position else 0
+
+        loops = []
+        for loop in found.loops:
+            start, end = token(loop.start), token(loop.end - 1) + 1
+            period = max(1, token(loop.start + loop.period) - start)
+            loops.append(replace(loop, start=start, end=end, period=period, repeats=(end - start) / period))
+        return replace(found, loops=tuple(loops), length=len(pieces), unit="tokens")
 
     def detect_batch(self, texts: Iterable[str | bytes | Tokens], *, threads: int = 1) -> list[Verdict]:
         """The verdicts on many outputs, in order; the same as `detect` on each. `threads` 0: one for each core."""

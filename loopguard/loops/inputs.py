@@ -79,7 +79,10 @@ def open_batches(source: Any) -> BatchSource:
         path = os.fspath(source)
         if path.lower().endswith(".parquet") and os.path.isfile(path):
             return _open_parquet(path)
-        return _from_rows(open_source(path), again=True)
+        found = _from_rows(open_source(path), again=True)
+        if path.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")) and not _is_document(path):
+            return replace(found, batches=lambda: line_batches(path, found.schema, row_batches))
+        return found
     return _open_value(source)
 
 

@@ -48,7 +48,7 @@ _OUT = np.uint64(pow(0x9E3779B97F4A7C15, GRAM + 1, 1 << 64))
 
 @njit(cache=True, nogil=True)
 def _equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int, exact: bool) -> bool:
-    for k in range(GRAM):  # noqa: SIM110
+    for k in range(GRAM):
         if symbols[i - k] != symbols[j - k] or (exact and values[i - k] != values[j - k]):
             return False
     return True
@@ -56,7 +56,7 @@ def _equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: in
 
 @njit(cache=True, nogil=True)
 def _numbered(values: NDArray[np.int64], i: int) -> bool:
-    for k in range(GRAM):  # noqa: SIM110
+    for k in range(GRAM):
         if values[i - k] != 0:
             return True
     return False

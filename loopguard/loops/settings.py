@@ -24,10 +24,10 @@ class DetectorSettings:
     or nearly flags, among 48,299 more (benchmarks/detector/reading.md).
     """
 
-    min_copies: float = 4.0
+    min_copies: float = 3.5
     """Copies of a run inside the text. Said twice or three times is a refrain, a second version, a recap."""
     min_wasted: float = 300.0
-    """Bytes after the first copy of a run inside the text. Four equal lines of music or of a regular expression stay below."""
+    """Bytes after the first copy of a run inside the text. Five equal lines of music, the four parts of a regular expression stay below."""
     short_period: float = 8.0
     """Bytes up to which a period counts as short: rules, separators, padding, dots."""
     short_min_wasted: float = 300.0

@@ -17,15 +17,12 @@ transformers nor openai is imported here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loopguard.errors import InputError
 from loopguard.loops.detector import Detector
 from loopguard.loops.stream import StreamDetector
 from loopguard.records import Verdict
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["LoopStopping", "LoopWatch"]
 
@@ -38,6 +35,7 @@ class LoopStopping:
         *,
         eos_token_id: int | Collection[int] | None = None,
         prompt_length: int | None = None,
+        vocabulary: Sequence[bytes] | None = None,
         detector: Detector | None = None,
         remember: int | None = None,
     ) -> None:
@@ -46,9 +44,12 @@ class LoopStopping:
         Args:
             eos_token_id: what ends an answer; the padding after it is then not taken for a loop.
             prompt_length: tokens of the (padded) prompt; by default all but the last one at the first call.
+            vocabulary: the bytes of every token id (decoded, no "Ġ"): the text is examined then, which knows words from
+                marks and numbers; spans are in characters.
             detector: thresholds other than the default ones.
             remember: bound on memory, as for StreamDetector.
         """
+        self._vocabulary = vocabulary
         self._eos = frozenset([eos_token_id] if isinstance(eos_token_id, int) else eos_token_id or ())
         self._prompt_length = prompt_length
         self._detector = detector or Detector()
@@ -58,15 +59,15 @@ class LoopStopping:
         self.verdicts: list[Verdict | None] = []
         """For each row of the latest batch: why it was stopped; None where it was not."""
 
-    def __call__(self, input_ids: torch.LongTensor, scores: Any = None, **_: Any) -> torch.BoolTensor:
-        """For transformers: input_ids is (rows, tokens so far), the prompt included; True stops a row."""
+    def __call__(self, input_ids: Any, scores: Any = None, **_: Any) -> Any:
+        """For transformers: a tensor (rows, tokens so far) with the prompt in, a tensor (rows,) out; True stops a row."""
         import torch
 
         rows, length = input_ids.shape
         first = self._begin(rows, length)
         looping = self.feed(input_ids[:, first:].tolist())
         self._seen = length
-        return torch.tensor(looping, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
+        return torch.tensor(looping, dtype=torch.bool, device=input_ids.device)
 
     def feed(self, tokens: Sequence[Sequence[int]]) -> list[bool]:
         """Take the new tokens of every row; says which rows loop. Without transformers: for any loop that samples."""
@@ -77,10 +78,13 @@ class LoopStopping:
             if stream is None:
                 continue
             end = next((i for i, token in enumerate(new) if token in self._eos), None)
-            self.verdicts[row] = stream.feed(list(new[:end]))
+            self.verdicts[row] = stream.feed(self._symbols(new[:end]))
             if end is not None or self.verdicts[row] is not None:
                 self._streams[row] = None
         return [verdict is not None for verdict in self.verdicts]
+
+    def _symbols(self, tokens: Sequence[int]) -> bytes | list[int]:
+        return list(tokens) if self._vocabulary is None else b"".join(self._vocabulary[token] for token in tokens)
 
     def _begin(self, rows: int, length: int) -> int:
         """The first token that has not been fed. A batch that does not go on with the one before is a new one."""

@@ -128,7 +128,8 @@ class StreamDetector:
 
     def _advance(self, count: int) -> None:
         rule = self.detector.rule
-        advance(self._count, count, *self._room.arrays(), self._bits, 0, rule, self._state, self._runs)
+        read: Any = advance
+        read(self._count, count, *self._room.arrays(), self._bits, 0, rule, self._state, self._runs)
         self._count = count
 
     def _judge(self, always: bool = False) -> Verdict | None:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ from loopguard.loops.verdicts import NAMES, SCHEMA
 _T = TypeVar("_T")
 
 GROUP_ROWS = 65_536
-GROUP_BYTES = 48_000_000
+GROUP_BYTES = 24_000_000
 """A row group is closed after so many rows or bytes."""
 
 METADATA_KEY = "loopguard"
@@ -61,6 +62,8 @@ class VerdictFile:
         self._path, self._temporary, self._inputs = path, temporary, inputs
         self._metadata = {METADATA_KEY: json.dumps(dict(about))}
         self._held: list[pa.RecordBatch] = []
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: Future[None] | None = None
         self._writer = self._open(temporary)
 
     def write(self, rows: pa.RecordBatch, verdicts: pa.RecordBatch) -> None:
@@ -76,13 +79,19 @@ class VerdictFile:
 
     def close(self) -> None:
         """Write what is held, and the footer."""
-        self._flush()
-        self._guard(self._writer.close)
+        self._finish()
+        self._pool.shutdown()
 
     def abandon(self) -> None:
         """Let go of the file; what is in it is of no use."""
+        self._pool.shutdown()
         with contextlib.suppress(OSError, ValueError, StorageError):
             self._writer.close()
+
+    def _finish(self) -> None:
+        self._flush()
+        self._wait()
+        self._guard(self._writer.close)
 
     def _schema(self) -> pa.Schema:
         return pa.schema([*self._inputs, *SCHEMA], metadata=self._metadata)
@@ -91,10 +100,17 @@ class VerdictFile:
         return self._guard(lambda: pq.ParquetWriter(path, self._schema(), compression="zstd"))
 
     def _flush(self) -> None:
+        """Hand what is held to the thread that writes, once it is done with what came before."""
+        self._wait()
         if self._held:
             table = pa.Table.from_batches(self._held, self._schema())
             self._held = []
-            self._guard(lambda: self._writer.write_table(table, row_group_size=max(1, table.num_rows)))
+            self._pending = self._pool.submit(self._writer.write_table, table, row_group_size=table.num_rows)
+
+    def _wait(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._guard(pending.result)
 
     def _fitted(self, rows: pa.RecordBatch, verdicts: pa.RecordBatch) -> pa.RecordBatch:
         columns = [
@@ -107,7 +123,7 @@ class VerdictFile:
 
     def _widen(self, inputs: pa.Schema) -> None:
         """Write the rows so far once more, with wider types."""
-        self.close()
+        self._finish()
         written = self._temporary.with_name(self._temporary.name.removesuffix(".tmp") + "-narrow.tmp")
         os.replace(self._temporary, written)
         self._inputs = inputs
@@ -119,6 +135,7 @@ class VerdictFile:
                     for batch in rows.to_batches():
                         self._held.append(self._fitted(batch, batch.select(list(NAMES))))
                     self._flush()
+                self._wait()
         finally:
             written.unlink()
 

@@ -52,7 +52,10 @@ def verdict_columns(detector: Detector, outputs: pa.Array) -> pa.RecordBatch:
     looping = figures[:, COUNT] > 0
     unit = "tokens" if pa.types.is_large_list(outputs.type) else "characters"
     nulls = arrow.flags(outputs.is_null()) if outputs.null_count else None
-    verdicts = detector._verdicts(figures[looping], loops, unit)
+    verdicts, at = [], 0
+    for row in figures[looping].tolist():
+        verdicts.append(detector.verdict(row, loops[at : at + row[COUNT]].tolist(), unit))
+        at += row[COUNT]
     return _table(looping, figures[:, LENGTH] == 0, verdicts, nulls)
 
 

@@ -71,7 +71,8 @@ def split(
 ) -> int:
     """Write the symbols that end before byte `high`; all bytes before `low` have been read with the same `lexer`.
 
-    Returns how many there are by now. The last, perhaps unfinished symbol is not written: so the symbols of a prefix are a prefix of the symbols.
+    Returns how many there are by now. The last, perhaps unfinished symbol is not written: so the symbols of a prefix are
+    a prefix of the symbols.
     """
     prime = np.uint64(0x100000001B3)
     slide = np.uint64(0x9E3779B97F4A7C10)  # 16 * odd: after 16 steps an older byte is shifted out of the 64 bits
@@ -84,7 +85,7 @@ def split(
         if lex == _LETTER and state == _CAPITAL:
             state = _LETTER
         if lex == state:
-            if (lex == _LETTER or lex == _CAPITAL) and length < LONGEST_WORD:  # noqa: SIM109
+            if (lex == _LETTER or lex == _CAPITAL) and length < LONGEST_WORD:
                 value = (value ^ byte) * prime
                 length += 1
                 continue

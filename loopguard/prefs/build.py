@@ -169,8 +169,7 @@ class _Session:
 
     async def _ask(self, step: Step, mark: str) -> Asked:
         """The first pass."""
-        judging = step.recipe.judge.engine_section(step.recipe.engine).concurrency
-        workers = min(2 * step.recipe.engine.concurrency + judging, 1024)
+        workers = prompts_in_flight(step.recipe)
         self.asking = True
         asked = await ask_missing(step, workers=workers, fingerprint=mark, watcher=self.watcher, stop=self.stop)
         self.asking = False

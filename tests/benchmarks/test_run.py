@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from benchmarks.detector import run
-from benchmarks.detector.environment import environment
+from benchmarks.environment import environment
 from benchmarks.detector.planted import planted
 from benchmarks.detector.rows import ok
 from benchmarks.detector.scores import rates, recall_by, spans

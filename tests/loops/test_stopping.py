@@ -31,6 +31,15 @@ def test_a_row_stops_where_detect_says() -> None:
     assert stopping.feed([[1], [1]]) == [True, False]  # what comes later changes nothing
 
 
+def test_the_text_of_tokens_may_be_examined() -> None:
+    vocabulary = [bytes([i]) for i in range(256)]
+    stopping = LoopStopping(vocabulary=vocabulary)
+    text = CLEAN + " " + PERIOD * 40
+    fed = next(n for n, byte in enumerate(text.encode(), start=1) if stopping.feed([[byte]])[0])
+    assert fed == first_looping_prefix(text)
+    assert stopping.verdicts == [loopguard.detect(text[:fed])]
+
+
 def test_padding_is_no_loop() -> None:
     stopping = LoopStopping(eos_token_id=[2, 3])
     assert stopping.feed([[5, 6, 2], [7, 8, 9]]) == [False, False]
@@ -47,16 +56,15 @@ def test_another_batch_starts_anew() -> None:
 def test_in_transformers() -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    config = transformers.LlamaConfig(
-        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, pad_token_id=0
-    )
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     torch.manual_seed(0)
+    config = transformers.LlamaConfig(vocab_size=32, pad_token_id=0, bos_token_id=1, eos_token_id=None, **sizes)
     model = transformers.LlamaForCausalLM(config)
-    stopping = LoopStopping(eos_token_id=2)
+    stopping = LoopStopping()
     criteria = transformers.StoppingCriteriaList([stopping])
     prompt = torch.tensor([[5, 6, 7]])
     for _ in range(2):  # one criterion serves many calls
-        ids = model.generate(prompt, max_new_tokens=1000, do_sample=False, stopping_criteria=criteria, eos_token_id=2)
+        ids = model.generate(prompt, max_new_tokens=1000, do_sample=False, stopping_criteria=criteria)
         made = ids[0, 3:].tolist()
         assert len(made) == first_looping_prefix(made) < 1000
         assert stopping.verdicts == [loopguard.detect(made)]

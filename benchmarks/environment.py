@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("loopguard-prefs", "numba", "numpy", "pyarrow", "polars", "tiktoken", "datatrove", "spacy")
+PACKAGES = "loopguard-prefs numba numpy pyarrow polars openai xllamacpp tiktoken datatrove spacy"
 
 
 def _processor() -> str:
@@ -24,7 +24,7 @@ def _processor() -> str:
 
 def _versions() -> dict[str, str]:
     found = {}
-    for name in PACKAGES:
+    for name in PACKAGES.split():
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -34,9 +34,15 @@ def _versions() -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """The columns every raw result begins with."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": {"cores": os.cpu_count(), "processor": _processor(), "system": platform.system()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": _processor(),
+            "memory_gib": round(memory),
+            "system": platform.system(),
+        },
         "python": platform.python_version(),
         "versions": _versions(),
     }
