@@ -3,6 +3,7 @@
     text       string, binary or dictionary of strings: the cell
     messages   a list of {"role", "content"} or {"from", "value"}, or one such message: the last message of the assistant,
                its `reasoning` (older: `reasoning_content`) first, an empty line between the two
+               also the answer of an OpenAI-compatible server as it came: {"choices": [{"message": ...}]}, as in batch files
     tokens     lists of integers: the ids
 
 A cell that holds none of it (null, no message of the assistant) is null here and gets a null verdict.
@@ -36,6 +37,7 @@ TEXT_COLUMNS = (
     "conversations",
     "conversation",
     "message",
+    "choices",
     "chosen",
     "content",
 )
@@ -46,6 +48,9 @@ TOKEN_COLUMNS = ("output_token_ids", "completion_ids", "output_ids", "completion
 
 REASONING = ("reasoning", "reasoning_content")
 """Where a message keeps its thinking text; the first that is there counts."""
+
+_WRAPPERS = ("body", "choices", "message")
+"""What an answer of a server is wrapped in, outermost first."""
 
 _ASSISTANT = ("assistant", "gpt", "chatgpt", "bot", "model")
 _AS_TEXT = re.compile(rb"""\s*[\[{]\s*(?:\{\s*)?"(?:role|content|from|value)"\s*:""")
@@ -118,7 +123,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 def _is_message(kind: pa.StructType) -> bool:
     names = {kind.field(i).name for i in range(kind.num_fields)}
-    return bool(names & {"content", "value", *REASONING})
+    return bool(names & {"content", "value", *REASONING, *_WRAPPERS})
 
 
 def examined(cells: pa.Array, *, parse_text: bool = False) -> pa.Array:
@@ -178,20 +183,31 @@ def answer(cell: Any) -> str | None:
 
     Thinking text goes first, an empty line after it. Parts of a content list are joined by a newline.
     """
+    cell = _unwrapped(cell)
     messages = [cell] if isinstance(cell, Mapping) else cell
     if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
         return None
-    for message in reversed(messages):
+    for message in map(_unwrapped, reversed(messages)):
         if isinstance(message, Mapping) and (message.get("role") or message.get("from") or "assistant") in _ASSISTANT:
             return _whole(message)
     return None
 
 
+def _unwrapped(cell: Any) -> Any:
+    """The message in an answer of a server; of several choices the first."""
+    for name in _WRAPPERS:
+        if isinstance(cell, Mapping) and cell.get(name) is not None:
+            cell = cell[name]
+            if name == "choices":
+                cell = cell[0] if cell else None
+    return cell
+
+
 def _whole(message: Mapping[str, Any]) -> str | None:
     thinking = next((message[name] for name in REASONING if isinstance(message.get(name), str) and message[name]), None)
     content = message.get("content")
-    if content is None:
-        content = message.get("value")
+    for name in ("value", "text"):  # ShareGPT; a choice of /v1/completions
+        content = message.get(name) if content is None else content
     if isinstance(content, Sequence) and not isinstance(content, str | bytes):
         content = "\n".join(_part(part) for part in content)
     parts = [part for part in (thinking, content) if isinstance(part, str)]

@@ -109,6 +109,7 @@ class Detector:
         Row i is values[offsets[i]:offsets[i + 1]]: UTF-8 as uint8, token ids as uint64. Returns the figures (one row per
         output, columns of `batch`) and the loops of all rows one after the other (columns of `rules`).
         """
+        offsets, values = _read_only(offsets), _read_only(values)
         rows = offsets.size - 1
         figures = np.zeros((rows, batch.FIGURES), np.int64)
         kernel: Any = batch.scan_texts if values.dtype == np.uint8 else batch.scan_tokens
@@ -216,12 +217,19 @@ def detect(text: str | bytes | Tokens) -> Verdict:
     return _DEFAULT.detect(text)
 
 
+def _read_only(array: Any) -> Any:
+    """A view that cannot be written: one compiled kernel serves arrays that can and arrays that cannot."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
 def _room(longest: int) -> batch.Workspace:
-    """This thread's workspace, kept from call to call up to a size that holds no memory to speak of."""
+    """This thread's workspace, kept from call to call up to texts of 16 MB; only what was written takes memory."""
     room: batch.Workspace | None = getattr(_KEPT, "room", None)
     if room is None or room.longest < longest:
         room = batch.Workspace(max(longest, 1 << 14))
-        if longest <= 1 << 22:
+        if longest <= 1 << 24:
             _KEPT.room = room
     return room
 

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from loopguard.errors import InputError
 from loopguard.files import clean_text
+from loopguard.loops.jsonlines import holds_lines, line_batches
 from loopguard.messages import BadRow, printable
 from loopguard.sources import Source, open_source
 
@@ -80,7 +81,7 @@ def open_batches(source: Any) -> BatchSource:
         if path.lower().endswith(".parquet") and os.path.isfile(path):
             return _open_parquet(path)
         found = _from_rows(open_source(path), again=True)
-        if path.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")) and not _is_document(path):
+        if path.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")) and holds_lines(path):
             return replace(found, batches=lambda: line_batches(path, found.schema, row_batches))
         return found
     return _open_value(source)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from loopguard.errors import InputError
-from loopguard.jsonrows import Row, line_rows
+from loopguard.jsonrows import Row, is_lines, line_rows
 from loopguard.messages import BadRow, printable
 
 _BLOCK = 8_000_000  # bytes
@@ -42,6 +42,12 @@ def line_batches(path: str, schema: pa.Schema, read: Read) -> Iterator[Any]:
                 if isinstance(item, pa.RecordBatch):
                     schema = _wider(schema, item.schema)
         first_line += block.count(b"\n")
+
+
+def holds_lines(path: str) -> bool:
+    """Whether a file with a name of JSON lines holds such, not one document."""
+    with _open(path) as file:
+        return is_lines(file.read(1 << 20), by_name=True)
 
 
 def _blocks(path: str) -> Iterator[bytes]:

@@ -14,9 +14,23 @@ position. Cutting the input into pieces changes nothing, so one code serves a wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compiled, without the interpreter lock, and kept on disk; where no folder can be written, compiled anew in each process."""
+    try:
+        return cast(F, njit(cache=True, nogil=True)(function))
+    except RuntimeError:
+        return cast(F, njit(nogil=True)(function))
+
 
 GRAM = 5
 """Symbols in an n-gram: about 24 bytes of prose, as 5 or 6 tokens of a BPE are."""
@@ -33,7 +47,20 @@ RUNS = 8
 
 # what `advance` carries from one position to the next, one integer each. LAST_MUCH: where an n-gram last came back often,
 # HITS: how many came back, SETTLED: symbols that have earned or cost, COMPARED: work done
-PERIOD, BEGIN, NOTED, HASH, LAST_MUCH, HITS, SETTLED, COMPARED, OPEN, BEST, STATE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 17, 26
+PERIOD, BEGIN, NOTED, HASH, EXACT, LAST_MUCH, HITS, SETTLED, COMPARED, OPEN, BEST, STATE = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    18,
+    27,
+)
 # the stretch that is open begins at OPEN, the best one so far at BEST: its score, its symbols (from, to), the first copy of its
 # first symbol, symbols that came back and the bytes back to their last copies, numbers that counted on, weight that was
 # new, and HITS then
@@ -46,7 +73,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 _OUT = np.uint64(pow(0x9E3779B97F4A7C15, GRAM + 1, 1 << 64))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int, exact: bool) -> bool:
     for k in range(GRAM):
         if symbols[i - k] != symbols[j - k] or (exact and values[i - k] != values[j - k]):
@@ -54,26 +81,21 @@ def _equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: in
     return True
 
 
-@njit(cache=True, nogil=True)
-def _numbered(values: NDArray[np.int64], i: int) -> bool:
-    for k in range(GRAM):
-        if values[i - k] != 0:
-            return True
-    return False
+@kernel
+def _exact(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
+    """A symbol that differs from number to number; that of no number is the symbol itself."""
+    return symbols[i] ^ (np.uint64(values[i]) * _OUT)  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hash(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, exact: bool) -> np.uint64:
     value = np.uint64(0)
     for k in range(GRAM - 1, -1, -1):
-        symbol = symbols[i - k]
-        if exact:
-            symbol ^= np.uint64(values[i - k]) * _OUT
-        value = (value + symbol) * _ODD
+        value = (value + (_exact(symbols, values, i - k) if exact else symbols[i - k])) * _ODD
     return value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _seen(
     symbols: NDArray[np.uint64],
     values: NDArray[np.int64],
@@ -112,24 +134,23 @@ def _seen(
     return found, looked
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _nearest(
     symbols: NDArray[np.uint64],
     values: NDArray[np.int64],
     i: int,
     j: int,
+    value: np.uint64,
     exact: NDArray[np.int32],
     bits: int,
     base: int,
 ) -> int:
     """The last position of the n-gram ending at `i` with the same numbers; `j` is the last one with any numbers."""
-    if not _numbered(values, i):
-        return j
-    k, _ = _seen(symbols, values, i, _hash(symbols, values, i, True), True, exact, bits, base)
+    k, _ = _seen(symbols, values, i, value, True, exact, bits, base)
     return j if _equal(symbols, values, i, j, True) else k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def enter(
     symbols: NDArray[np.uint64],
     values: NDArray[np.int64],
@@ -140,13 +161,19 @@ def enter(
     base: int,
 ) -> None:
     """Enter the n-grams that end in `low` to `high`, which a run has passed over."""
+    if low >= high:
+        return
+    value, number = _hash(symbols, values, low, False), _hash(symbols, values, low, True)
     for i in range(low, high):
-        j, _ = _seen(symbols, values, i, _hash(symbols, values, i, False), False, tables[0], bits, base)
-        if j >= 0:
-            _nearest(symbols, values, i, j, tables[1], bits, base)
+        if i > low:
+            value = (value + symbols[i]) * _ODD - symbols[i - GRAM] * _OUT
+            number = (number + _exact(symbols, values, i)) * _ODD - _exact(symbols, values, i - GRAM) * _OUT
+        j, _ = _seen(symbols, values, i, value, False, tables[0], bits, base)
+        if j >= 0 and number != value:
+            _nearest(symbols, values, i, j, number, tables[1], bits, base)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _note_run(
     symbols: NDArray[np.uint64],
     values: NDArray[np.int64],
@@ -186,7 +213,7 @@ def _note_run(
     runs[row, RUN_WASTED] = starts[end - 1] - starts[runs[row, RUN_BEGIN] + period]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.int32]) -> int:
     """Where symbol `t` was said first, at most 64 copies back."""
     k = t
@@ -200,7 +227,7 @@ def _first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.
     return max(0, k - shift)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[np.int64], most: int) -> int:
     """What a number says that its last two copies did not: bits by which its step changed, at most `most`. -1: none."""
     last = values[t - far]
@@ -212,13 +239,12 @@ def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[
     if change == 0:
         return -1
     news = 0
-    while change > 0 and news < most:
-        news += 1
-        change >>= 1
+    for k in range(most):
+        news += (change >> k) > 0
     return news
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _keep(
     state: NDArray[np.int64], score: int, to: int, steps: int, backs: int, counted: int, news: int, known: int
 ) -> None:
@@ -228,7 +254,7 @@ def _keep(
     state[BEST + FROM], state[BEST + FIRST] = state[OPEN + FROM], state[OPEN + FIRST]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def advance(
     low: int,
     high: int,
@@ -257,7 +283,7 @@ def advance(
     loose, exact = tables[0], tables[1]
     enough, cost, least, reach = rule[0], rule[1], rule[2], rule[3]
     shift, mask = np.uint64(64 - bits), (1 << bits) - 1
-    hashed, period, last_much = np.uint64(state[HASH]), state[PERIOD], state[LAST_MUCH]
+    hashed, number, period, last_much = np.uint64(state[HASH]), np.uint64(state[EXACT]), state[PERIOD], state[LAST_MUCH]
     hits, settled, compared = state[HITS], state[SETTLED], 0
     score, steps, backs, counted = state[OPEN + SCORE], state[OPEN + STEPS], state[OPEN + BACKS], state[OPEN + COUNTED]
     news, to, known, best, rising = (
@@ -270,8 +296,10 @@ def advance(
     for i in range(low, high):
         symbol = symbols[i]
         hashed = (hashed + symbol) * _ODD
+        number = (number + _exact(symbols, values, i)) * _ODD
         if i >= GRAM:
             hashed -= symbols[i - GRAM] * _OUT
+            number -= _exact(symbols, values, i - GRAM) * _OUT
         far = 0
         if period > 0 and symbol == symbols[i - period] and values[i] == values[i - period]:
             far = period
@@ -302,7 +330,7 @@ def advance(
                     compared += looked
                 if j >= 0:
                     far = i - j
-                    k = _nearest(symbols, values, i, j, exact, bits, base)
+                    k = j if number == hashed else _nearest(symbols, values, i, j, number, exact, bits, base)
                     if k >= 0:
                         period = i - k
                         state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1
@@ -366,7 +394,7 @@ def advance(
                 backs += starts[t] - starts[t - far]
             if score >= best and score > 0:
                 best, rising = score, True
-    state[HASH], state[LAST_MUCH], state[HITS] = np.int64(hashed), last_much, hits
+    state[HASH], state[EXACT], state[LAST_MUCH], state[HITS] = np.int64(hashed), np.int64(number), last_much, hits
     state[SETTLED], state[COMPARED] = settled, state[COMPARED] + compared
     if rising:
         _keep(state, score, to, steps, backs, counted, news, known)

@@ -7,7 +7,6 @@ prefix. The thresholds are the fields of `DetectorSettings`, in their order.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from loopguard.loops.repetition import (
@@ -30,6 +29,7 @@ from loopguard.loops.repetition import (
     SCORE,
     STEPS,
     TO,
+    kernel,
 )
 
 LOOPS = RUNS + 2
@@ -45,7 +45,7 @@ _GAP = 3 * GRAM
 _PIPE, _PLUS = 0x7C, 0x2B
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _in_table(data: NDArray[np.uint8], begin: int, end: int) -> bool:
     """Padding or a rule inside a table row: one blank or dash again and again, with a border beside it."""
     if data[begin] != 0x20 and data[begin] != 0x2D and data[begin] != 0x3D:
@@ -58,7 +58,7 @@ def _in_table(data: NDArray[np.uint8], begin: int, end: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _run_rule(
     data: NDArray[np.uint8], begin: int, end: int, period: int, weight: int, size: int, limits: NDArray[np.float64]
 ) -> tuple[int, float]:
@@ -84,13 +84,13 @@ def _run_rule(
     return rule, loud
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ends_there(count: int, size: int, end: int, last: int, known: int, gap: float, state: NDArray[np.int64]) -> bool:
     """The text ends in the loop: hardly anything follows, or what follows has nearly all been said before."""
     return size - end <= gap or (count > last and state[HITS] - known >= 0.8 * (count - last))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def judge(
     count: int,
     size: int,
@@ -133,7 +133,7 @@ def judge(
     return _stretches(found, count, size, starts, again, limits, state, loops), loudest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _onset(first: int, reach: int, starts: NDArray[np.int64], again: NDArray[np.uint8]) -> int:
     """Where the first copy begins: from `first` at most `reach` bytes to the left, while what is said comes back."""
     begin = first + GRAM - 1
@@ -145,7 +145,7 @@ def _onset(first: int, reach: int, starts: NDArray[np.int64], again: NDArray[np.
     return max(0, begin - GRAM + 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _stretches(
     found: int,
     count: int,

@@ -18,7 +18,7 @@ RULES_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorSettings:
-    """Thresholds of the detector. Lengths are bytes of UTF-8 for text; a token id counts as four bytes and three letters.
+    """Thresholds of the detector. Lengths are bytes of UTF-8 for text; a token id counts as three bytes and two letters.
 
     Where no other source is named, a value comes from reading: 388 labelled outputs of 60 models and what the rule flags,
     or nearly flags, among 48,299 more (benchmarks/detector/reading.md).
@@ -27,7 +27,8 @@ class DetectorSettings:
     min_copies: float = 3.5
     """Copies of a run inside the text. Said twice or three times is a refrain, a second version, a recap."""
     min_wasted: float = 300.0
-    """Bytes after the first copy of a run inside the text. Five equal lines of music, the four parts of a regular expression stay below."""
+    """Bytes after the first copy of a run inside the text. Five equal lines of music and the four parts of a regular
+    expression stay below."""
     short_period: float = 8.0
     """Bytes up to which a period counts as short: rules, separators, padding, dots."""
     short_min_wasted: float = 300.0
@@ -41,7 +42,8 @@ class DetectorSettings:
     open_gap: float = 20.0
     """Bytes that may follow a loop the text still counts as ending in: a closing fence, a torn word."""
     stretch_score: float = 480.0
-    """Letters that must come back, less `new_cost` for each new one, in a stretch inside the text."""
+    """Letters that must come back, less `new_cost` for each new one, in a stretch inside the text. This and `open_score` lie
+    at the strict end of a flat optimum (benchmarks/detector/fit.py)."""
     open_score: float = 220.0
     """The same for a stretch that the text ends in."""
     run_share: float = 0.6

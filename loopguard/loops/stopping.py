@@ -61,13 +61,11 @@ class LoopStopping:
 
     def __call__(self, input_ids: Any, scores: Any = None, **_: Any) -> Any:
         """For transformers: a tensor (rows, tokens so far) with the prompt in, a tensor (rows,) out; True stops a row."""
-        import torch
-
         rows, length = input_ids.shape
         first = self._begin(rows, length)
         looping = self.feed(input_ids[:, first:].tolist())
         self._seen = length
-        return torch.tensor(looping, dtype=torch.bool, device=input_ids.device)
+        return input_ids.new_tensor(looping).bool()
 
     def feed(self, tokens: Sequence[Sequence[int]]) -> list[bool]:
         """Take the new tokens of every row; says which rows loop. Without transformers: for any loop that samples."""

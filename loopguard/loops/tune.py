@@ -35,7 +35,8 @@ COUNTS = np.array([2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64], np.int6
 """min_count that are tried."""
 
 LARGEST_WORK = 20_480
-"""Most (max_pattern_size - min_pattern_size + 1) * min_count: ten times the largest pattern a vLLM server takes by default."""
+"""Most (max_pattern_size - min_pattern_size + 1) * min_count: vLLM refuses more than ten times the server's largest pattern,
+which is 2,048 in its tests."""
 
 KINDS = ("verbatim", "counter", "near")
 

@@ -10,10 +10,9 @@ alphabets from ideographs and marks, and it never fails on invalid UTF-8.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from loopguard.loops.repetition import NUMBER, PIECE
+from loopguard.loops.repetition import NUMBER, PIECE, kernel
 
 MARK, WORD, BLANK, IDEOGRAPH = 0, 1, 3, 5
 """Kinds of symbols. PIECE: one more letter of a run without spaces (base64, 'nansannansan'), IDEOGRAPH: one CJK character."""
@@ -57,7 +56,7 @@ LEXER = 8
 _COUNT, STATE_OF_LEXER, _LENGTH, START, _KIND_NOW, _VALUE, _GLUED, _DEEP = range(LEXER)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def split(
     low: int,
     high: int,

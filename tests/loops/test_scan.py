@@ -102,6 +102,23 @@ def test_messages(tmp_path: Path) -> None:
     assert result.counts.nulls == 1  # nobody has answered yet
 
 
+def test_answers_of_a_server_as_they_came(tmp_path: Path) -> None:
+    def batch(**choice: object) -> dict[str, object]:
+        return {
+            "custom_id": "a",
+            "response": {"status_code": 200, "body": {"id": "x", "choices": [choice]}},
+            "error": None,
+        }
+
+    message = {"role": "assistant", "content": "4", "reasoning": LOOP}
+    chat = [batch(index=0, message=message), batch(index=0, message=message | {"reasoning": None}), {"response": None}]
+    assert counted(scan_files([jsonl(tmp_path / "a.jsonl", chat)])) == (1, 2)
+    plain = [batch(index=0, text=LOOP), batch(index=0, text=CLEAN)]
+    assert counted(scan_files([jsonl(tmp_path / "b.jsonl", plain)])) == (1, 2)
+    bare = [{"choices": [{"message": message}, {"message": message}]}, {"choices": []}]
+    assert counted(scan_files([jsonl(tmp_path / "c.jsonl", bare)])) == (1, 1)
+
+
 def test_messages_as_json_in_csv(tmp_path: Path) -> None:
     cell = json.dumps([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": LOOP}])
     with open(tmp_path / "a.csv", "w", newline="", encoding="utf-8") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import resource
 import subprocess
 import sys
@@ -12,9 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loopguard.errors import InputError
+from loopguard.errors import InputError, StorageError
 from loopguard.loops.scan import scan_files
+from tests.hub_server import HubRepo, HubServer
 from tests.loops.outputs import CLEAN, LOOP, PERIOD, jsonl, parquet, rows
+from tests.prefs.commands import loopguard
+from tests.prefs.disks import small_disk
 
 
 def test_wrong_column_says_which_there_are(tmp_path: Path) -> None:
@@ -133,6 +137,37 @@ def test_invalid_utf8_in_binary(tmp_path: Path) -> None:
     result = scan_files([parquet(tmp_path / "a.parquet", [{"output": raw}])], examples=1)
     assert result.counts.overall.looping == 1
     assert str(result.examples[0].output).startswith("\ufffd\ufffdThe user")
+
+
+def test_a_table_may_be_replaced_by_its_own_scan(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", rows(30, loops=[3]))
+    scan_files([file], out=file)
+    assert pq.read_table(file)["looping"].to_pylist().count(True) == 1
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    noise = random.Random(1)
+    values = [{"output": noise.randbytes(2000).hex()} for _ in range(1000)]
+    file = parquet(tmp_path / "a.parquet", values)
+    with small_disk(tmp_path / "disk", kilobytes=300) as disk:
+        (disk / "v.parquet").write_text("old")
+        with pytest.raises(StorageError, match=r"v\.parquet: .*the disk is full"):
+            scan_files([file], out=disk / "v.parquet")
+        assert [path.name for path in disk.iterdir()] == ["v.parquet"]
+        assert (disk / "v.parquet").read_text() == "old"
+
+
+def test_a_dataset_on_the_hub(tmp_path: Path) -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in rows(30, loops=[3, 4])).encode()
+    with HubServer({"someone/outputs": HubRepo({"train.jsonl": lines})}) as hub:
+        variables = hub.environment(tmp_path, None)
+        done = loopguard("scan", "hf:someone/outputs", "--json", "--out", tmp_path / "v.parquet", **variables)
+        missing = loopguard("scan", "hf:someone/nothing", **variables)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["loop_rate"]["looping"] == 2
+    assert pq.read_table(tmp_path / "v.parquet")["id"].to_pylist() == list(range(30))
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("loopguard: hf:someone/nothing cannot be read")
 
 
 MEMORY = """
