@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-slow check bench clean
+.PHONY: help demo test check bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -33,6 +33,9 @@ bench: $(READY)  ## all benchmarks, raw results to benchmarks/results (half an h
 	$(BIN)/python -m benchmarks.build_prefs_scripted --json benchmarks/results/scripted.json
 	$(BIN)/python -m benchmarks.build_prefs_server --json benchmarks/results/server.json
 	$(BIN)/python -m benchmarks.build_prefs_embedded --json benchmarks/results/embedded.json
+	$(BIN)/python -m benchmarks.detector.run --json benchmarks/results/detector-accuracy.json
+	$(BIN)/python -m benchmarks.detector.speed --json benchmarks/results/detector-speed.json
+	$(BIN)/python -m benchmarks.scan ../shared/data/outputs.parquet --json benchmarks/results/scan.json
 
 clean:           ## remove the environment and caches; runs stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist loopguard/loops/__pycache__

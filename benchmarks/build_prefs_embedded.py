@@ -2,8 +2,9 @@
 
     python -m benchmarks.build_prefs_embedded [--prompts 12] [--max-tokens 200] [--json benchmarks/results/embedded.json]
 
-The bare side loads the same weights with the same settings and sends the same sampling and judge requests through as many
-workers as the engine has slots, with nothing else around. Both in turns in one process, two rounds; sampled tokens per second.
+The bare side loads the same weights with the same settings and sends the same sampling requests, as many at a time as
+build-prefs has in flight, with nothing else around. Both in turns in one process, two rounds; sampled tokens per second, model
+loading included on both sides. Without a judge: its requests read much and write one token, which is no measure of tokens/s.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import loopguard
 from benchmarks.environment import environment
 from loopguard.engines import Request, open_engine
+from loopguard.prefs.build import prompts_in_flight
 
 PROMPTS = Path(__file__).parent.parent / "pipelines" / "demo_prompts.jsonl"
 
@@ -42,7 +44,7 @@ def build(recipe: loopguard.Recipe, prompts: int, out: Path) -> tuple[float, int
     finally:
         asking.Asker._ask_engine = plain  # type: ignore[method-assign]
     session = run.summary["this_session"]
-    return seconds, session["sampling"]["completion_tokens"] + session["judging"]["completion_tokens"], seen
+    return seconds, session["sampling"]["completion_tokens"], seen
 
 
 async def bare(recipe: loopguard.Recipe, requests: list[Request]) -> tuple[float, int]:
@@ -57,7 +59,7 @@ async def bare(recipe: loopguard.Recipe, requests: list[Request]) -> tuple[float
         for request in waiting:
             tokens += sum(c.completion_tokens for c in await engine.ask(request))
 
-    await asyncio.gather(*(work() for _ in range(recipe.engine.concurrency)))
+    await asyncio.gather(*(work() for _ in range(2 * prompts_in_flight(recipe))))
     seconds = time.perf_counter() - begun
     await engine.close()
     return seconds, tokens
@@ -69,7 +71,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=200)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    recipe = loopguard.load_recipe("demo").override({"sampling.max_tokens": given.max_tokens})
+    recipe = loopguard.load_recipe("demo").override({"sampling.max_tokens": given.max_tokens, "judge.spec": "none"})
     rounds = []
     loopguard.detect("warm")
     with tempfile.TemporaryDirectory() as folder:

@@ -246,7 +246,9 @@ def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
     console.print(f"\nFiles: {run_dir}/{files}", markup=False, soft_wrap=True)
     if summary["pairs"]["total"]:
         load = f"load_dataset('parquet', data_files='{run_dir}/preferences.parquet', split='train')"
-        console.print(f'Next:  python -c "from datasets import load_dataset; print({load})"', markup=False, soft_wrap=True)
+        console.print(
+            f'Next:  python -c "from datasets import load_dataset; print({load})"', markup=False, soft_wrap=True
+        )
 
 
 def _dry_run(prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, as_json: bool) -> None:

@@ -340,7 +340,9 @@ def _characters(row: Mapping[str, Any]) -> int:
         if kind is str:
             found += len(value)
         elif kind is list or kind is tuple:
-            found += sum(len(text) for item in value if type(item) is dict for text in item.values() if type(text) is str)
+            found += sum(
+                len(text) for item in value if type(item) is dict for text in item.values() if type(text) is str
+            )
             found += sum(len(item) for item in value if type(item) is str)
     return found
 

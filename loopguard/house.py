@@ -32,5 +32,7 @@ def find(kind: str, name: str) -> Path:
         return path
     path = shipped(kind) / f"{name}.toml"
     if not path.is_file():
-        raise InputError(f"no {kind[:-1]} named {name!r}; there are {', '.join(names(kind))}, or pass a path to a .toml")
+        raise InputError(
+            f"no {kind[:-1]} named {name!r}; there are {', '.join(names(kind))}, or pass a path to a .toml"
+        )
     return path

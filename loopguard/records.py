@@ -1,6 +1,6 @@
 """The values that travel through loopguard: frozen, small, knowing nothing of files, engines or thresholds.
 
-    Prompt -> Candidate (with a Verdict of Loops, perhaps a Score) -> Pair or Skip
+Prompt -> Candidate (with a Verdict of Loops, perhaps a Score) -> Pair or Skip
 """
 
 from __future__ import annotations

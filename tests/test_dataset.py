@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
+from benchmarks.shared import shared_data
 from loopguard.dataset import PROMPT_COLUMNS, BadRow, read_prompts
 from loopguard.errors import InputError
 from loopguard.records import Prompt, prompt_id
 from tests.prompt_rows import assistant, brief, user
 
-SHARED = Path(os.environ.get("LOOPGUARD_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = shared_data()
 
 
 CELLS: dict[str, tuple[Any, Any]] = {
@@ -185,9 +184,9 @@ def test_a_dataset_with_splits_is_refused() -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"no {SHARED}: set LOOPGUARD_SHARED")
 def test_real_prompt_sets() -> None:
-    gsm8k = list(read_prompts(SHARED / "data/gsm8k_test.jsonl", reference_column="answer"))
+    gsm8k = list(read_prompts(SHARED / "gsm8k_test.jsonl", reference_column="answer"))
     assert len(gsm8k) == 1319
     assert all(isinstance(item, Prompt) and item.reference and "####" in item.reference for item in gsm8k)
-    mt_bench = list(read_prompts(SHARED / "data/mt_bench_question.jsonl"))
+    mt_bench = list(read_prompts(SHARED / "mt_bench_question.jsonl"))
     assert len(mt_bench) == 80
     assert all(isinstance(item, Prompt) and len(item.messages) == 1 for item in mt_bench)

@@ -28,14 +28,10 @@ from benchmarks.detector.rivals import RULES
 from benchmarks.detector.rows import Row, fold
 from benchmarks.detector.tokens import tokenizer
 from benchmarks.environment import environment
+from benchmarks.shared import shared_data
 
 OURS = "loopguard"
 LOOPS = ("loop", "recovered")
-
-
-def shared_folder() -> Path:
-    """Where the labelled outputs lie."""
-    return Path(os.environ.get("LOOPGUARD_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 
 
 def read_labelled(path: Path) -> list[Row]:
@@ -64,7 +60,7 @@ def read_labelled(path: Path) -> list[Row]:
 
 def default_sets(seed: int) -> dict[str, list[Row]]:
     """The labelled outputs where they are at hand, the generated corpus, the installed files."""
-    labelled = shared_folder() / "data" / "loops_dev.jsonl"
+    labelled = shared_data() / "loops_dev.jsonl"
     found = {"loops_dev": read_labelled(labelled)} if labelled.exists() else {}
     return {**found, "generated": corpus(seed), "installed": installed(seed)}
 

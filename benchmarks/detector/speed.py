@@ -21,9 +21,9 @@ from typing import Any
 
 from benchmarks.detector import rivals
 from benchmarks.detector.agreement import datatrove_filter
-from benchmarks.detector.run import shared_folder
 from benchmarks.detector.tokens import tokenizer
 from benchmarks.environment import environment
+from benchmarks.shared import shared_data
 
 Run = Callable[[], object]
 
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    texts = read_outputs(asked.outputs or shared_folder() / "data" / "outputs.parquet")
+    texts = read_outputs(asked.outputs or shared_data() / "outputs.parquet")
     detector = Detector()
     detector.detect_batch(texts[:50])
     sample = first(texts, asked.sample)

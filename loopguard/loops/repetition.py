@@ -47,20 +47,8 @@ RUNS = 8
 
 # what `advance` carries from one position to the next, one integer each. LAST_MUCH: where an n-gram last came back often,
 # HITS: how many came back, SETTLED: symbols that have earned or cost, COMPARED: work done
-PERIOD, BEGIN, NOTED, HASH, EXACT, LAST_MUCH, HITS, SETTLED, COMPARED, OPEN, BEST, STATE = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    18,
-    27,
-)
+PERIOD, BEGIN, NOTED, HASH, EXACT, LAST_MUCH, HITS, SETTLED, COMPARED = range(9)
+OPEN, BEST, STATE = 9, 18, 27
 # the stretch that is open begins at OPEN, the best one so far at BEST: its score, its symbols (from, to), the first copy of its
 # first symbol, symbols that came back and the bytes back to their last copies, numbers that counted on, weight that was
 # new, and HITS then

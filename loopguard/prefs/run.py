@@ -68,7 +68,9 @@ class Run:
     def _file(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
-            raise InputError(f"{self.path}: no {name} yet; finish the run, or stop it once: it then writes what is there")
+            raise InputError(
+                f"{self.path}: no {name} yet; finish the run, or stop it once: it then writes what is there"
+            )
         return path
 
     def _table(self, name: str) -> pl.DataFrame:

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from benchmarks.detector import run
-from benchmarks.environment import environment
 from benchmarks.detector.planted import planted
 from benchmarks.detector.rows import ok
 from benchmarks.detector.scores import rates, recall_by, spans
+from benchmarks.environment import environment
 from loopguard.records import Loop, Verdict
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-from pathlib import Path
 
 import pytest
 
+from benchmarks.shared import shared_data
 from loopguard.loops.detector import REASONS, Detector, detect
-
-SHARED = Path(os.environ.get("LOOPGUARD_SHARED", Path(__file__).parents[2].parent / "shared"))
 
 
 def test_floor_on_labelled_outputs() -> None:
-    path = SHARED / "data" / "loops_dev.jsonl"
+    path = shared_data() / "loops_dev.jsonl"
     if not path.exists():
         pytest.skip(f"no labelled outputs at {path}; set LOOPGUARD_SHARED")
     rows = [row for row in map(json.loads, path.read_text("utf-8").splitlines()) if row["label"] != "unsure"]
