@@ -57,7 +57,8 @@ async def bare(recipe: loopguard.Recipe, requests: list[Request]) -> tuple[float
     async def work() -> None:
         nonlocal tokens
         for request in waiting:
-            tokens += sum(c.completion_tokens for c in await engine.ask(request))
+            answered = await engine.ask(request)
+            tokens += sum(completion.completion_tokens for completion in answered)
 
     await asyncio.gather(*(work() for _ in range(2 * prompts_in_flight(recipe))))
     seconds = time.perf_counter() - begun

@@ -5,7 +5,7 @@ LoopguardError                what was seen, where, what to do: one line, no tra
 │   └── RecipeError           a recipe or a judge spec: file, key, allowed values
 ├── MissingExtra              an optional package is not installed: carries the install line
 ├── EngineError               an engine did not answer one request: recorded for that prompt, asked again next time
-│   ├── ContextTooLong        the prompt does not fit the model: that prompt is skipped, never asked again
+│   ├── ContextTooLong        the prompt does not fit the model: that prompt is skipped
 │   └── EngineUnavailable     nothing can be asked at all (no server, wrong key, unknown model): the run stops
 ├── JudgeError                a judge's reply that cannot be read: never a score
 └── StorageError              the run directory or the ledger: not writable, disk full, in use

@@ -249,7 +249,7 @@ def drawn_tree() -> dict[str, str]:
     parents: list[str] = []
     found = {}
     for line in (errors.__doc__ or "").splitlines():
-        match = re.fullmatch(r"    ([│ ├└─]*)([A-Z]\w+)  +\S.*", line)
+        match = re.fullmatch(r"([│ ├└─]*)([A-Z]\w+)  +\S.*", line)
         if match:
             depth = len(match[1]) // 4
             parents[depth:] = [match[2]]
