@@ -126,7 +126,7 @@ def _params(params: Any, path: Path, name: str, options: EngineOptions) -> Any:
     """llama.cpp's settings; everything else as llama.cpp has it.
 
     One core is left free: llama.cpp's threads wait for each other by spinning, and where another program takes one of their
-    cores they all stand still. On 2 busy cores 2 threads gave 6 tokens/s and 1 thread 104.
+    cores they all stand still: on two busy cores two threads are many times slower than one.
     """
     params.model.path = str(path)
     params.model_alias = {name}
