@@ -1,6 +1,6 @@
 """Tokens/s of build-prefs on the embedded model, over the bare engine (llama.cpp's server) with the same requests.
 
-    python -m benchmarks.build_prefs_embedded [--prompts 12] [--max-tokens 200] [--json benchmarks/results/embedded.json]
+    python -m benchmarks.build_prefs_embedded [--prompts 4] [--max-tokens 120] [--json benchmarks/results/embedded.json]
 
 The bare side loads the same weights with the same settings and sends the same sampling requests, as many at a time as
 build-prefs has in flight, with nothing else around. Both in turns in one process, two rounds; sampled tokens per second, model
@@ -68,8 +68,8 @@ async def bare(recipe: loopguard.Recipe, requests: list[Request]) -> tuple[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=12)
-    parser.add_argument("--max-tokens", type=int, default=200)
+    parser.add_argument("--prompts", type=int, default=4)
+    parser.add_argument("--max-tokens", type=int, default=120)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     recipe = loopguard.load_recipe("demo").override({"sampling.max_tokens": given.max_tokens, "judge.spec": "none"})

@@ -18,6 +18,9 @@ Message = dict[str, str]
 
 LoopKind = Literal["verbatim", "counter", "near"]
 
+TRUNCATED = ("length", "max_tokens", "repetition")
+"""finish_reasons of a text that goes on beyond its end: no end-of-sequence token belongs there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:

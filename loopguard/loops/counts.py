@@ -15,9 +15,7 @@ from loopguard.errors import InputError
 from loopguard.loops import arrow
 from loopguard.loops.statistics import Rate
 from loopguard.messages import printable
-
-TRUNCATED = ("length", "max_tokens", "repetition")
-"""finish_reasons of an output that goes on beyond its end."""
+from loopguard.records import TRUNCATED
 
 FINISH_COLUMNS = ("finish_reason", "stop_reason")
 """Where an output's finish_reason may be; the first that is there counts."""

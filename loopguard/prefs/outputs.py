@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from loopguard.files import JsonlWriter, TableWriter, remove_leftovers
-from loopguard.records import Candidate, Pair, Prompt, Skip, Verdict
+from loopguard.records import TRUNCATED, Candidate, Pair, Prompt, Skip, Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,9 +31,6 @@ CANDIDATES, PREFERENCES, PREFERENCES_JSONL, SKIPPED = (
 
 ROWS_PER_GROUP = 2_000
 """Rows held in memory before they are written: 2,000 candidates are some 20 MB of Python."""
-
-TRUNCATED = ("length", "max_tokens", "repetition")
-"""finish_reasons of a text that goes on beyond its end: no end-of-sequence token belongs there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loopguard.loops.statistics import Z95, Rate, wilson
-from loopguard.prefs.outputs import TRUNCATED, Outcome
-from loopguard.records import Skip
+from loopguard.prefs.outputs import Outcome
+from loopguard.records import TRUNCATED, Skip
 
 __all__ = ["Z95", "Figures", "Rate", "wilson"]
 
