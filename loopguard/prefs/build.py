@@ -140,6 +140,7 @@ class _Session:
             ledger.set_prompts(_source_rows(reader))
             step, mark = _step(recipe, ledger, detector, spec, sampler, judge), fingerprint(recipe, detector, spec)
             missing = await self._make_ready(step, mark, sampler, judge)
+            ledger.put("fingerprint", mark)
             write_text(self.run_dir / RECIPE, recipe.to_toml(header=_header(recipe, self.run_dir)))
             asked = await self._ask(step, mark) if missing else Asked()
             replay = _step(recipe, ledger, detector, spec, None, None)

@@ -53,13 +53,13 @@ class Run:
     def status(self) -> Status:
         """How far the run is, from the ledger alone: also while another process works on it."""
         with Ledger.read(self.path) as ledger:
-            sums = ledger.tally()
-            total = ledger.count()
+            sums, total, mark = ledger.tally(), ledger.count(), ledger.get("fingerprint")
+            done = ledger.count(done_under=mark) if mark else sums["done"]
         return Status(
             total=total,
-            done=sums["done"],
+            done=done,
             failed=sums["failed"],
-            missing=total - sums["done"] - sums["failed"],
+            missing=total - done - sums["failed"],
             answers=sums["answers"],
             greedy=Rate(sums["greedy_looping"], sums["greedy"]),
             sampled=Rate(sums["sampled_looping"], sums["sampled"]),
@@ -89,6 +89,7 @@ class Status:
     total: int
     """Distinct prompts."""
     done: int
+    """Prompts that need nothing more under the recipe of the latest session: another judge begins at 0 again."""
     failed: int
     """Prompts that a request failed for; the next run asks again."""
     missing: int
