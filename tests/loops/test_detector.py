@@ -210,3 +210,22 @@ def test_calibration_needs_enough_texts() -> None:
         Detector().calibrate([PROSE] * 98)
     with pytest.raises(InputError, match="between 0 and 1"):
         Detector().calibrate([PROSE], max_flagged=2)
+
+
+@pytest.mark.parametrize(("copies", "looping"), [(2, False), (3, False), (3.5, True), (4, True), (5, True)])
+def test_a_long_sentence_loops_from_three_and_a_half_copies(copies: float, looping: bool) -> None:
+    """DetectorSettings.min_copies, at its edge: said twice or three times is no loop."""
+    words = [
+        f"{first}{second}"
+        for first in ("riv", "lam", "gar", "pap", "win")
+        for second in ("er", "ope", "den", "ish", "ow")
+    ]
+    sentence = " " + " ".join(words) + "."
+    text = (
+        "Before it, something else was said." + sentence * int(copies) + sentence[: int(len(sentence) * (copies % 1))]
+    )
+    verdict = detect(text + " And then it went on to other things, which ended well.")
+    assert verdict.looping is looping
+    if looping:
+        assert verdict.loops[0].kind == "verbatim"
+        assert verdict.loops[0].repeats == pytest.approx(copies, abs=0.05)
