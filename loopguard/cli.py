@@ -253,7 +253,8 @@ def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
 
 def _dry_run(prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, as_json: bool) -> None:
     from loopguard.dataset import read_prompts
-    from loopguard.prefs.build import make_detector, same_judge, saved_recipe
+    from loopguard.prefs.build import make_detector
+    from loopguard.prefs.continuing import same_judge, saved_recipe
     from loopguard.prefs.estimate import estimate
     from loopguard.prefs.judging import load_judge
 

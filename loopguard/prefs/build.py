@@ -10,18 +10,15 @@ answers that are there; anything that would change the samples is an error that 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
 import platform
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from loopguard import __version__
 from loopguard.dataset import BadRow, PromptReader, read_prompts
@@ -30,16 +27,16 @@ from loopguard.errors import InputError, StorageError
 from loopguard.files import write_json, write_text
 from loopguard.loops.detector import Detector
 from loopguard.prefs.asking import Asker
+from loopguard.prefs.continuing import fingerprint, hold_against, saved_recipe, with_models_of
+from loopguard.prefs.foreground import in_own_thread
 from loopguard.prefs.judging import JudgeSpec, load_judge
 from loopguard.prefs.ledger import Ledger, SourceRow
 from loopguard.prefs.outputs import Provenance
 from loopguard.prefs.pipeline import Asked, Step, Stop, Watcher, ask_missing, write_tables
-from loopguard.prefs.recipe import EngineSection, Recipe, load_recipe, parse_recipe, read_toml
+from loopguard.prefs.recipe import EngineSection, Recipe, load_recipe
 from loopguard.prefs.run import RECIPE, SUMMARY, Run
 from loopguard.prefs.summary import Figures
 from loopguard.prefs.watching import Nobody
-
-T = TypeVar("T")
 
 PACKAGES = ("numpy", "numba", "polars", "pyarrow", "openai", "datasets", "xllamacpp")
 """Whose versions a summary tells."""
@@ -78,7 +75,7 @@ def build_prefs(
     chosen = recipe_for(run_dir, recipe)
     reader = read_prompts(prompts, prompt_column=prompt_column, reference_column=reference_column, limit=limit)
     session = _Session(run_dir, chosen, offline=offline, watcher=watcher or Nobody())
-    return _in_own_thread(lambda: asyncio.run(session.run(reader)), on_interrupt=session.interrupted)
+    return in_own_thread(lambda: asyncio.run(session.run(reader)), on_interrupt=session.interrupted)
 
 
 def run_directory(recipe: Recipe | str | os.PathLike[str] | None, out: str | os.PathLike[str] | None) -> Path:
@@ -96,12 +93,6 @@ def recipe_for(run_dir: Path, recipe: Recipe | str | os.PathLike[str] | None) ->
     if recipe is not None:
         return recipe_named(recipe)
     return saved_recipe(run_dir) or Recipe()
-
-
-def saved_recipe(run_dir: Path) -> Recipe | None:
-    """The recipe in a run directory, None where there is no run."""
-    path = run_dir / RECIPE
-    return parse_recipe(read_toml(path), where=str(path)) if path.is_file() else None
 
 
 @dataclass(slots=True)
@@ -127,16 +118,16 @@ class _Session:
         """Both passes, and the summary."""
         begun = time.monotonic()
         saved = saved_recipe(self.run_dir)
-        recipe = _with_models_of(saved, self.recipe)
+        recipe = with_models_of(saved, self.recipe)
         detector = make_detector(recipe)
         spec = None if recipe.judge.spec == "none" else load_judge(recipe.judge.spec)
         async with AsyncExitStack() as stack:
             sampler, judge = _open_engines(recipe, stack)
             ledger = stack.enter_context(Ledger.open(self.run_dir))
             held = saved if ledger.tally()["answers"] else None  # without answers there is nothing to protect
-            _hold_against(held, recipe, self.run_dir)  # before any server is asked: the likelier mistake
+            hold_against(held, recipe, self.run_dir)  # before any server is asked: the likelier mistake
             recipe = await _settle_models(recipe, sampler, judge, judged=spec is not None, offline=self.offline)
-            _hold_against(held, recipe, self.run_dir)
+            hold_against(held, recipe, self.run_dir)
             ledger.set_prompts(_source_rows(reader))
             step, mark = _step(recipe, ledger, detector, spec, sampler, judge), fingerprint(recipe, detector, spec)
             missing = await self._make_ready(step, mark, sampler, judge)
@@ -211,16 +202,6 @@ def _open_engines(recipe: Recipe, stack: AsyncExitStack) -> tuple[Engine, Engine
     return sampler, judge
 
 
-def _with_models_of(saved: Recipe | None, recipe: Recipe) -> Recipe:
-    """A model that the recipe leaves open is the one that the same engine turned out to serve the last time."""
-    changes: dict[str, Any] = {}
-    if saved and not recipe.engine.model and saved.engine.engine == recipe.engine.engine:
-        changes["engine.model"] = saved.engine.model
-    if saved and not recipe.judge.model and recipe.judge.engine and saved.judge.engine == recipe.judge.engine:
-        changes["judge.model"] = saved.judge.model
-    return recipe.override(changes)
-
-
 async def _settle_models(recipe: Recipe, sampler: Engine, judge: Engine, *, judged: bool, offline: bool) -> Recipe:
     """The recipe with the models' names, asked of the servers where need be: they are part of every ledger key."""
     for engine in (sampler, judge):
@@ -232,36 +213,6 @@ async def _settle_models(recipe: Recipe, sampler: Engine, judge: Engine, *, judg
     if judged and judge is not sampler:
         changes["judge.model"] = judge.model
     return recipe.override(changes)
-
-
-def same_judge(saved: Recipe, recipe: Recipe) -> bool:
-    """Whether the scores of a run stand for this recipe too: the same spec, and the same model where both name one."""
-    before, now = (r.judge.engine_section(r.engine) for r in (saved, recipe))
-    same_model = before.model == now.model or (before.engine == now.engine and not now.model)
-    return saved.judge.spec == recipe.judge.spec and same_model and before.extra_body == now.extra_body
-
-
-def _hold_against(saved: Recipe | None, recipe: Recipe, run_dir: Path) -> None:
-    """Raises InputError where this recipe would draw other samples than those that the run directory has."""
-    if saved is None:
-        return
-    before, now = saved.asks(), recipe.asks()
-    if not recipe.engine.model:
-        before["engine.model"] = now["engine.model"]  # not known yet
-    differing = [f"{key} was {before[key]!r}, is now {now[key]!r}" for key in now if before[key] != now[key]]
-    if differing:
-        raise InputError(
-            f"{run_dir} holds a run with other samples: {'; '.join(differing)}. "
-            f"Pass another --out, or leave the recipe out to go on with {run_dir / RECIPE}"
-        )
-
-
-def fingerprint(recipe: Recipe, detector: Detector, spec: JudgeSpec | None) -> str:
-    """16 hex digits over all that decides which requests a prompt needs. Pairing is no part of it."""
-    section = recipe.judge.engine_section(recipe.engine)
-    judging = [spec.signature, section.model, section.extra_body, recipe.judge.attempts] if spec else []
-    parts = [recipe.asks(), detector.signature, judging, recipe.output.model_dump()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _step(
@@ -340,29 +291,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _in_own_thread(work: Callable[[], T], *, on_interrupt: Callable[[], None]) -> T:
-    """`work` in a thread of its own, so that it can run an event loop in a notebook too; Ctrl-C is told to `on_interrupt`."""
-    result: list[T] = []
-    errors: list[BaseException] = []
-    ended = threading.Event()  # not join(): up to Python 3.12, one that is interrupted takes the thread for dead
-
-    def target() -> None:
-        try:
-            result.append(work())
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            ended.set()
-
-    threading.Thread(target=target, name="build-prefs", daemon=True).start()
-    over = False
-    while not over:
-        try:
-            over = ended.wait(timeout=0.2)
-        except KeyboardInterrupt:
-            on_interrupt()
-    if errors:
-        raise errors[0]
-    return result[0]
