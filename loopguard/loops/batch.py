@@ -50,6 +50,7 @@ class Workspace:
         self.kinds = np.empty(size, np.uint8)
         self.weights = np.empty(size, np.uint8)
         self.starts = np.empty(size, np.int64)
+        self.grams = np.empty(size, np.uint64)
         self.back = np.empty(size, np.int32)
         self.chain = np.empty(size, np.int32)
         self.again = np.empty(size, np.uint8)
@@ -58,7 +59,8 @@ class Workspace:
     def arrays(self) -> tuple[Any, ...]:
         """In the order the kernels take them."""
         return (
-            self.symbols, self.values, self.kinds, self.weights, self.starts, self.back, self.chain, self.again, self.tables,
+            self.symbols, self.values, self.kinds, self.weights, self.starts, self.grams, self.back, self.chain, self.again,
+            self.tables,
         )  # fmt: skip
 
 
@@ -131,6 +133,7 @@ def scan_texts(
     kinds: NDArray[np.uint8],
     weights: NDArray[np.uint8],
     starts: NDArray[np.int64],
+    grams: NDArray[np.uint64],
     back: NDArray[np.int32],
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
@@ -159,6 +162,7 @@ def scan_texts(
             kinds,
             weights,
             starts,
+            grams,
             back,
             chain,
             again,
@@ -191,6 +195,7 @@ def scan_tokens(
     kinds: NDArray[np.uint8],
     weights: NDArray[np.uint8],
     starts: NDArray[np.int64],
+    grams: NDArray[np.uint64],
     back: NDArray[np.int32],
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
@@ -217,7 +222,23 @@ def scan_tokens(
             tables[:] = -1
         bits = table_bits(ids.size)
         advance(
-            0, ids.size, ids, numbers, kinds, weights, starts, back, chain, again, tables, bits, base, rule, state, runs
+            0,
+            ids.size,
+            ids,
+            numbers,
+            kinds,
+            weights,
+            starts,
+            grams,
+            back,
+            chain,
+            again,
+            tables,
+            bits,
+            base,
+            rule,
+            state,
+            runs,
         )
         base += ids.size
         size = ids.size * TOKEN_BYTES

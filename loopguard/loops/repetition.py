@@ -47,8 +47,8 @@ RUNS = 8
 
 # what `advance` carries from one position to the next, one integer each. LAST_MUCH: where an n-gram last came back often,
 # HITS: how many came back, SETTLED: symbols that have earned or cost, COMPARED: work done
-PERIOD, BEGIN, NOTED, HASH, EXACT, LAST_MUCH, HITS, SETTLED, COMPARED = range(9)
-OPEN, BEST, STATE = 9, 18, 27
+PERIOD, BEGIN, NOTED, HASH, LAST_MUCH, HITS, SETTLED, COMPARED = range(8)
+OPEN, BEST, STATE = 8, 17, 26
 # the stretch that is open begins at OPEN, the best one so far at BEST: its score, its symbols (from, to), the first copy of its
 # first symbol, symbols that came back and the bytes back to their last copies, numbers that counted on, weight that was
 # new, and HITS then
@@ -76,10 +76,11 @@ def _exact(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np
 
 
 @kernel
-def _hash(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, exact: bool) -> np.uint64:
+def _hash(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
+    """The hash of the n-gram that ends at `i`, its numbers included."""
     value = np.uint64(0)
     for k in range(GRAM - 1, -1, -1):
-        value = (value + (_exact(symbols, values, i - k) if exact else symbols[i - k])) * _ODD
+        value = (value + _exact(symbols, values, i - k)) * _ODD
     return value
 
 
@@ -123,18 +124,26 @@ def _seen(
 
 
 @kernel
+def _numbered(values: NDArray[np.int64], i: int) -> bool:
+    """Whether the n-gram that ends at `i` holds a number."""
+    any_bit = np.int64(0)
+    for k in range(GRAM):
+        any_bit |= values[i - k]
+    return any_bit != 0  # type: ignore[no-any-return]
+
+
+@kernel
 def _nearest(
     symbols: NDArray[np.uint64],
     values: NDArray[np.int64],
     i: int,
     j: int,
-    value: np.uint64,
     exact: NDArray[np.int32],
     bits: int,
     base: int,
 ) -> int:
     """The last position of the n-gram ending at `i` with the same numbers; `j` is the last one with any numbers."""
-    k, _ = _seen(symbols, values, i, value, True, exact, bits, base)
+    k, _ = _seen(symbols, values, i, _hash(symbols, values, i), True, exact, bits, base)
     return j if _equal(symbols, values, i, j, True) else k
 
 
@@ -142,23 +151,18 @@ def _nearest(
 def enter(
     symbols: NDArray[np.uint64],
     values: NDArray[np.int64],
+    grams: NDArray[np.uint64],
     low: int,
     high: int,
     tables: NDArray[np.int32],
     bits: int,
     base: int,
 ) -> None:
-    """Enter the n-grams that end in `low` to `high`, which a run has passed over."""
-    if low >= high:
-        return
-    value, number = _hash(symbols, values, low, False), _hash(symbols, values, low, True)
+    """Enter the n-grams that end in `low` to `high`, which a run has passed over; `grams` holds their hashes."""
     for i in range(low, high):
-        if i > low:
-            value = (value + symbols[i]) * _ODD - symbols[i - GRAM] * _OUT
-            number = (number + _exact(symbols, values, i)) * _ODD - _exact(symbols, values, i - GRAM) * _OUT
-        j, _ = _seen(symbols, values, i, value, False, tables[0], bits, base)
-        if j >= 0 and number != value:
-            _nearest(symbols, values, i, j, number, tables[1], bits, base)
+        j, _ = _seen(symbols, values, i, grams[i], False, tables[0], bits, base)
+        if j >= 0 and _numbered(values, i):
+            _nearest(symbols, values, i, j, tables[1], bits, base)
 
 
 @kernel
@@ -251,6 +255,7 @@ def advance(
     kinds: NDArray[np.uint8],
     weights: NDArray[np.uint8],
     starts: NDArray[np.int64],
+    grams: NDArray[np.uint64],
     back: NDArray[np.int32],
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
@@ -265,13 +270,13 @@ def advance(
 
     `values` tells equal symbols apart that are numbers, `weights` is what a symbol earns, `starts` where it begins (bytes).
     `rule` is (copies before a symbol earns, cost of new weight, least cost of a new symbol, reach in bytes, wasted bytes
-    from which a run is kept). Written for the n-gram that ends at each symbol: `back`, the distance to its last copy,
-    `chain`, the copies before it, `again`, whether it came back.
+    from which a run is kept). Written for the n-gram that ends at each symbol: `grams`, its hash, `back`, the distance to
+    its last copy, `chain`, the copies before it, `again`, whether it came back.
     """
     loose, exact = tables[0], tables[1]
     enough, cost, least, reach = rule[0], rule[1], rule[2], rule[3]
     shift, mask = np.uint64(64 - bits), (1 << bits) - 1
-    hashed, number, period, last_much = np.uint64(state[HASH]), np.uint64(state[EXACT]), state[PERIOD], state[LAST_MUCH]
+    hashed, period, last_much = np.uint64(state[HASH]), state[PERIOD], state[LAST_MUCH]
     hits, settled, compared = state[HITS], state[SETTLED], 0
     score, steps, backs, counted = state[OPEN + SCORE], state[OPEN + STEPS], state[OPEN + BACKS], state[OPEN + COUNTED]
     news, to, known, best, rising = (
@@ -284,10 +289,9 @@ def advance(
     for i in range(low, high):
         symbol = symbols[i]
         hashed = (hashed + symbol) * _ODD
-        number = (number + _exact(symbols, values, i)) * _ODD
         if i >= GRAM:
             hashed -= symbols[i - GRAM] * _OUT
-            number -= _exact(symbols, values, i - GRAM) * _OUT
+        grams[i] = hashed
         far = 0
         if period > 0 and symbol == symbols[i - period] and values[i] == values[i - period]:
             far = period
@@ -296,7 +300,7 @@ def advance(
                 # inside a run nothing was entered: enter its last period, so that what follows finds the nearest copy
                 state[HITS] = hits
                 _note_run(symbols, values, weights, starts, i, rule[4], state, runs)
-                enter(symbols, values, max(state[BEGIN] + GRAM, i - period), i, tables, bits, base)
+                enter(symbols, values, grams, max(state[BEGIN] + GRAM, i - period), i, tables, bits, base)
                 compared += i - max(state[BEGIN] + GRAM, i - period)
                 period = 0
                 state[PERIOD], state[NOTED] = 0, -1
@@ -318,7 +322,7 @@ def advance(
                     compared += looked
                 if j >= 0:
                     far = i - j
-                    k = j if number == hashed else _nearest(symbols, values, i, j, number, exact, bits, base)
+                    k = _nearest(symbols, values, i, j, exact, bits, base) if _numbered(values, i) else j
                     if k >= 0:
                         period = i - k
                         state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1
@@ -382,7 +386,7 @@ def advance(
                 backs += starts[t] - starts[t - far]
             if score >= best and score > 0:
                 best, rising = score, True
-    state[HASH], state[EXACT], state[LAST_MUCH], state[HITS] = np.int64(hashed), np.int64(number), last_much, hits
+    state[HASH], state[LAST_MUCH], state[HITS] = np.int64(hashed), last_much, hits
     state[SETTLED], state[COMPARED] = settled, state[COMPARED] + compared
     if rising:
         _keep(state, score, to, steps, backs, counted, news, known)

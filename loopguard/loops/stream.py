@@ -92,7 +92,7 @@ class StreamDetector:
             self._room.tables = old.tables
             return
         self._bits = bits
-        enter(self._room.symbols, self._room.values, GRAM - 1, count, self._room.tables, bits, 0)
+        enter(self._room.symbols, self._room.values, self._room.grams, GRAM - 1, count, self._room.tables, bits, 0)
 
     def _take_text(self, data: NDArray[np.uint8]) -> None:
         low, high = self._size, self._size + data.size
