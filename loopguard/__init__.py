@@ -22,9 +22,12 @@ _HOME = {
     "EngineOptions": "loopguard.engines",
     "JudgeSpec": "loopguard.prefs.judging",
     "Loop": "loopguard.records",
+    "LoopStopping": "loopguard.loops.stopping",
+    "LoopWatch": "loopguard.loops.stopping",
     "LoopguardError": "loopguard.errors",
     "Recipe": "loopguard.prefs.recipe",
     "Run": "loopguard.prefs.run",
+    "StreamDetector": "loopguard.loops.stream",
     "Verdict": "loopguard.records",
     "build_prefs": "loopguard.prefs.build",
     "detect": "loopguard.loops.detector",
@@ -45,9 +48,12 @@ __all__ = [
     "EngineOptions",
     "JudgeSpec",
     "Loop",
+    "LoopStopping",
+    "LoopWatch",
     "LoopguardError",
     "Recipe",
     "Run",
+    "StreamDetector",
     "Verdict",
     "__version__",
     "build_prefs",
@@ -71,6 +77,8 @@ if TYPE_CHECKING:
     from loopguard.loops.detector import Detector, detect
     from loopguard.loops.frames import detect_rows, register_polars, scan
     from loopguard.loops.show import show
+    from loopguard.loops.stopping import LoopStopping, LoopWatch
+    from loopguard.loops.stream import StreamDetector
     from loopguard.loops.tune import tune_vllm
     from loopguard.prefs.build import build_prefs
     from loopguard.prefs.judging import JudgeSpec, load_judge
