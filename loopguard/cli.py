@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loopguard import __version__
+from loopguard.check_command import EXIT_CODES as CHECK_EXIT_CODES
+from loopguard.check_command import check
 from loopguard.errors import InputError, LoopguardError
+from loopguard.estimate_command import dry_run_of
+from loopguard.export_command import export
+from loopguard.push_command import Private, PushToHub, push, push_after
 from loopguard.scan_command import EXIT_CODES as SCAN_EXIT_CODES
 from loopguard.scan_command import scan
+from loopguard.shipped_command import judges, pipelines
 from loopguard.tune_command import tune_vllm
 
 if TYPE_CHECKING:
-    from loopguard.prefs.estimate import Estimate
     from loopguard.prefs.recipe import Recipe
 
 EXIT_CODES = "Exit codes: 0 all done, 1 wrong input or no engine, 3 done but some prompts failed, 130 interrupted."
@@ -37,14 +42,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Start with: loopguard build-prefs prompts.jsonl --out runs/mine",
 )
-judges_app = typer.Typer(
-    help="The judges that come with loopguard: what they ask, on which scale.", no_args_is_help=True
-)
-pipelines_app = typer.Typer(help="The recipes that come with loopguard.", no_args_is_help=True)
-app.add_typer(judges_app, name="judges")
-app.add_typer(pipelines_app, name="pipelines")
+app.add_typer(judges, name="judges")
+app.add_typer(pipelines, name="pipelines")
 app.command("scan", epilog=SCAN_EXIT_CODES)(scan)
+app.command("check", epilog=CHECK_EXIT_CODES)(check)
 app.command("tune-vllm")(tune_vllm)
+app.command("push")(push)
+app.command("export")(export)
 
 IN, WHO, DRAW, JUDGE, PAIR, RUN = "Prompts", "Engine", "Sampling", "Judge", "Pairs", "Run"
 
@@ -82,7 +86,7 @@ def build_prefs(
         typer.Option(
             "--pipeline",
             "-p",
-            help="Recipe: demo, liquid, server, or a path to a .toml. Not given: the run directory's, else the default.",
+            help="Recipe: demo, liquid, server, cluster, or a path to a .toml. Not given: the run directory's, else the default.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -145,6 +149,15 @@ def build_prefs(
         int | None,
         typer.Option(help="Cut rejected loops after so many copies; 0 keeps them whole.", rich_help_panel=PAIR),
     ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="Most that all sessions may spend: 5000requests, 2Mtokens, 20usd (any currency: that of engine.price_prompt"
+            " and price_completion, per million tokens); none lifts it. May be given several times.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -160,6 +173,20 @@ def build_prefs(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask nothing: build from the answers that are there.", rich_help_panel=RUN)
     ] = False,
+    runner: Annotated[
+        str | None,
+        typer.Option(help="local (this process) or ray (workers of Ray Data). [default: local]", rich_help_panel=RUN),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT",
+            help="Ray cluster that this machine belongs to; a Ray of its own if not given.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    push_to_hub: PushToHub = None,
+    private: Private = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.", rich_help_panel=RUN)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=RUN)] = False,
 ) -> None:
@@ -171,7 +198,12 @@ def build_prefs(
 
         loopguard build-prefs gsm8k.jsonl --prompt-column question --limit 50 --engine openai:http://localhost:8000/v1
     """
+    from loopguard.prefs.budget import read_budget
+    from loopguard.prefs.build import recipe_for, run_directory
+
     changes = {
+        "runner": runner,
+        "ray.address": ray_address,
         "engine.engine": engine,
         "engine.model": model if model is not None else ("" if engine is not None else None),
         "engine.concurrency": concurrency,
@@ -190,18 +222,17 @@ def build_prefs(
         "pairing.max_pairs_per_prompt": max_pairs,
         "pairing.trim_loops": trim_loops,
         **_settings(settings or []),
+        **read_budget(budget or []),
     }
-    from loopguard.prefs.build import recipe_for, run_directory
-
     run_dir = run_directory(pipeline, out)
-    recipe = recipe_for(run_dir, pipeline).override(
-        {k: v for k, v in changes.items() if v is not None}, where="options"
-    )
+    given = {key: value for key, value in changes.items() if value is not None}
+    recipe = recipe_for(run_dir, pipeline).override(given, where="options")
     columns: dict[str, Any] = {"prompt_column": prompt_column, "reference_column": reference_column, "limit": limit}
     if dry_run:
-        _dry_run(prompts, recipe, run_dir, columns, as_json=as_json)
+        dry_run_of(prompts, recipe, run_dir, columns, as_json=as_json)
         return
-    _build(prompts, recipe, run_dir, columns, offline=offline, quiet=quiet, as_json=as_json)
+    with push_after(push_to_hub, run_dir, private=private, quiet=quiet):
+        _build(prompts, recipe, run_dir, columns, offline=offline, quiet=quiet, as_json=as_json)
 
 
 def _build(
@@ -230,7 +261,7 @@ def _build(
     stopped, counts = summary["stopped"], summary["prompts"]
     if stopped and stopped != "interrupted":
         _complain(stopped)
-    if stopped or counts["failed"] or counts["missing"]:
+    if (stopped or counts["failed"] or counts["missing"]) and not (stopped or "").startswith("budget: "):
         _tell(f"to go on: {_same_command()}")
     if stopped == "interrupted":
         raise typer.Exit(130)
@@ -249,37 +280,6 @@ def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
         console.print(
             f'Next:  python -c "from datasets import load_dataset; print({load})"', markup=False, soft_wrap=True
         )
-
-
-def _dry_run(prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, as_json: bool) -> None:
-    from loopguard.dataset import read_prompts
-    from loopguard.prefs.build import make_detector
-    from loopguard.prefs.continuing import same_judge, saved_recipe
-    from loopguard.prefs.estimate import estimate
-    from loopguard.prefs.judging import load_judge
-
-    make_detector(recipe)
-    if recipe.judge.spec != "none":
-        load_judge(recipe.judge.spec)
-    saved = saved_recipe(run_dir)
-    judge_again = saved is not None and not same_judge(saved, recipe)
-    found = estimate(read_prompts(prompts, **columns), recipe, run_dir, judge_again=judge_again)
-    print(json.dumps(asdict(found), indent=2) if as_json else _in_words(found, recipe))
-
-
-def _in_words(found: Estimate, recipe: Recipe) -> str:
-    return "\n".join(
-        [
-            f"{found.prompts:,} distinct prompts, {found.already_done:,} of them answered already;"
-            f" {found.broken_rows:,} rows hold none that can be asked",
-            f"sampling  {found.sampling_requests:,} requests for {found.candidates:,} candidates ({recipe.engine.engine}):"
-            f" about {found.sampling_prompt_tokens:,} prompt tokens,"
-            f" at most {found.sampling_completion_tokens:,} sampled tokens",
-            f"judging   at most {found.judge_requests:,} requests where every reply can be read"
-            f" ({recipe.judge.spec}): at most about {found.judge_prompt_tokens:,} prompt tokens",
-            "Nothing was asked. Prompt tokens are guessed at 4 bytes each; looping and equal candidates need no judge.",
-        ]
-    )
 
 
 def _temperatures(text: str | None) -> Any:
@@ -322,45 +322,6 @@ def status(
         print(json.dumps(asdict(found.status()), indent=2))
     else:
         print_status(found, found.status(), out())
-
-
-def _list(kind: str) -> None:
-    import tomllib
-
-    from loopguard.house import names, shipped
-
-    for name in names(kind):
-        print(f"{name:14}{tomllib.loads((shipped(kind) / f'{name}.toml').read_text()).get('description', '')}")
-
-
-def _show(kind: str, name: str) -> None:
-    from loopguard.house import find
-
-    print(find(kind, name).read_text(encoding="utf-8"), end="")
-
-
-@judges_app.command("list")
-def judges_list() -> None:
-    """One line for each judge."""
-    _list("judges")
-
-
-@judges_app.command("show")
-def judges_show(name: Annotated[str, typer.Argument(help="A judge's name, or a path.")]) -> None:
-    """The whole of one judge: copy it to a file, change it, pass the path as --judge."""
-    _show("judges", name)
-
-
-@pipelines_app.command("list")
-def pipelines_list() -> None:
-    """One line for each recipe."""
-    _list("pipelines")
-
-
-@pipelines_app.command("show")
-def pipelines_show(name: Annotated[str, typer.Argument(help="A recipe's name, or a path.")]) -> None:
-    """The whole of one recipe: copy it to a file, change it, pass the path as --pipeline."""
-    _show("pipelines", name)
 
 
 def _same_command() -> str:

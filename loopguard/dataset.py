@@ -10,6 +10,7 @@ jsonrows.py and hubrows.py, what a cell means in messages.py.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from loopguard import __version__
 from loopguard.errors import InputError
 from loopguard.hubrows import hub_source
 from loopguard.messages import BadRow, Reason, Unusable, check_characters, is_null, printable, read_cell, shown
@@ -129,6 +131,22 @@ class PromptReader:
         for name, option in ((self.column, "--prompt-column"), (self._reference, "--reference-column")):
             if name is not None and name not in columns:
                 raise InputError(f"{self.name} has no column {name}; its columns are {seen}; name one with {option}")
+
+    def digest(self) -> str | None:
+        """Names all that iteration depends on: the file's bytes, the columns, the limit, this version of loopguard.
+
+        None where the source is no file. Reads the file once, at the speed of a hash. Raises InputError.
+        """
+        path = self._source.path
+        if path is None:
+            return None
+        try:
+            with open(path, "rb") as file:
+                found = hashlib.file_digest(file, "blake2b")
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        found.update(json.dumps([path.name, self.column, self._reference, self._limit, __version__]).encode())
+        return found.hexdigest()[:32]
 
     def __iter__(self) -> Iterator[Prompt | BadRow]:
         """Read the source from its beginning. Raises InputError where it turns out to be damaged."""

@@ -8,6 +8,7 @@ LoopguardError                what was seen, where, what to do: one line, no tra
 │   ├── ContextTooLong        the prompt does not fit the model: that prompt is skipped
 │   └── EngineUnavailable     nothing can be asked at all (no server, wrong key, unknown model): the run stops
 ├── JudgeError                a judge's reply that cannot be read: never a score
+├── HubError                  the Hub refuses or cannot be reached: no token, no right, no network, too many requests
 └── StorageError              the run directory or the ledger: not writable, disk full, in use
     └── RunInUse              another process has this run open
 """
@@ -45,6 +46,10 @@ class EngineUnavailable(EngineError):
 
 class JudgeError(LoopguardError):
     """A judge's reply holds no score that can be read. Never counted against the candidate."""
+
+
+class HubError(LoopguardError):
+    """A push that the Hub refuses, or a Hub that cannot be reached. Nothing is half-written there."""
 
 
 class StorageError(LoopguardError):

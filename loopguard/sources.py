@@ -46,6 +46,8 @@ class Source:
     """The columns, where the source says so itself; None: look at the rows."""
     only_text: bool = False
     """Cells hold text only (CSV), so lists are written as JSON."""
+    path: Path | None = None
+    """The file that holds all of it, where it is one."""
 
 
 def open_source(source: object, *, row_keys: Collection[str] = ()) -> Source:
@@ -85,7 +87,7 @@ def _open_file(path: Path, row_keys: Collection[str]) -> Source:
         with _text_file(path) as file:
             yield from line_rows(file) if lines else document_rows(file, str(path), row_keys)
 
-    return Source(str(path), rows)
+    return Source(str(path), rows, path=path)
 
 
 def _no_file(path: Path) -> str:
@@ -140,7 +142,7 @@ def _open_csv(path: Path, delimiter: str) -> Source:
             next(filter(None, reader))
             yield from _csv_rows(reader, header)
 
-    return Source(str(path), rows, columns=tuple(header), only_text=True)
+    return Source(str(path), rows, columns=tuple(header), only_text=True, path=path)
 
 
 def _csv_rows(reader: Iterator[list[str]], header: Sequence[str]) -> Iterator[Row]:
@@ -177,11 +179,20 @@ def _open_parquet(path: Path) -> Source:
     def rows(needed: Sequence[str] | None) -> Iterator[Row]:
         try:
             with pq.ParquetFile(path, buffer_size=1 << 20) as file:
-                yield from batch_rows(file.iter_batches(_BATCH, columns=None if needed is None else list(needed)))
+                yield from batch_rows(group_batches(file, _BATCH, None if needed is None else list(needed)))
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path} is damaged: {_first_line(error)}") from error
 
-    return Source(str(path), rows, columns=columns)
+    return Source(str(path), rows, columns=columns, path=path)
+
+
+def group_batches(file: Any, size: int, columns: list[str] | None = None) -> Iterator[Any]:
+    """The record batches of a ParquetFile, at most `size` rows each, one row group after the other.
+
+    Asked for all groups at once, Arrow 26 keeps the bytes of every group that it has read until the file is closed.
+    """
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(size, row_groups=[group], columns=columns)
 
 
 def batch_rows(batches: Iterable[Any]) -> Iterator[Row]:

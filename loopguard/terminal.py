@@ -7,7 +7,7 @@ models is printed with its control characters made visible, never as markup: an 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -21,12 +21,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from loopguard.prefs import capabilities
 from loopguard.visible import visible as visible
 
 if TYPE_CHECKING:
+    from loopguard.prefs.budget import Purse
     from loopguard.prefs.outputs import Outcome
     from loopguard.prefs.run import Run, Status
 
@@ -54,6 +56,7 @@ class TerminalWatcher:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total = self._done = self._session = self._looping = self._outputs = self._failed = 0
+        self._purse: Purse | None = None
         self._begun = self._told = time.monotonic()
 
     def asking(self, *, total: int, done: int) -> None:
@@ -71,7 +74,20 @@ class TerminalWatcher:
         self._outputs += len(outcome.candidates)
         self._looping += sum(c.looping for c in outcome.candidates)
         self._failed += not isinstance(outcome.result, list) and outcome.result.status == "failed"
-        self._show(self._figures())
+        self._show(self._figures)
+
+    def through(self, prompts: int, *, outputs: int, looping: int, failed: int) -> None:
+        """So many more prompts are through, in other processes."""
+        self._done += prompts
+        self._session += prompts
+        self._outputs += outputs
+        self._looping += looping
+        self._failed += failed
+        self._show(self._figures)
+
+    def paying_from(self, purse: Purse) -> None:
+        """What was spent is read from it whenever something is shown."""
+        self._purse = purse
 
     def writing(self, *, total: int) -> None:
         """The second pass starts."""
@@ -83,7 +99,7 @@ class TerminalWatcher:
         """One more prompt is in the tables."""
         self._done += 1
         self._session += 1
-        self._show("")
+        self._show(None)
         if self._done == self._total:
             self._stop()
 
@@ -100,7 +116,9 @@ class TerminalWatcher:
         rate = self._session / max(time.monotonic() - self._begun, 1e-6)
         loops = f"{self._looping / self._outputs:.1%} of outputs loop" if self._outputs else ""
         failed = f", {self._failed} failed" if self._failed else ""
-        return f"{rate:.2g} prompts/s, {loops}{failed}" if rate < 10 else f"{rate:.0f} prompts/s, {loops}{failed}"
+        spent = self._purse.told(through=self._session, left=self._total - self._done) if self._purse else ""
+        said = f"{loops}{failed}" + (f"; {spent}" if spent else "")
+        return f"{rate:.2g} prompts/s, {said}" if rate < 10 else f"{rate:.0f} prompts/s, {said}"
 
     def _start(self, what: str) -> None:
         if not self._live:
@@ -109,24 +127,27 @@ class TerminalWatcher:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
             refresh_per_second=4,
+            expand=True,
         )
         self._bar.start()
         self._task = self._bar.add_task(what, total=self._total, completed=self._done, figures="")
 
-    def _show(self, figures: str) -> None:
+    def _show(self, figures: Callable[[], str] | None) -> None:
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, figures=figures)
+            if (now := time.monotonic()) - self._told >= 0.1 or self._done == self._total:
+                self._told = now
+                self._bar.update(self._task, completed=self._done, figures=figures() if figures else "")
         elif not self._live and figures and not self._quiet and time.monotonic() - self._told >= EVERY:
             self._told = time.monotonic()
             pace = (time.monotonic() - self._begun) / self._session
             left = pace * (self._total - self._done)
-            self.note(f"{self._done} of {self._total} prompts; {figures}; about {_duration(left)} left")
+            self.note(f"{self._done} of {self._total} prompts; {figures()}; about {_duration(left)} left")
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -195,10 +216,22 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "tokens",
         f"{tokens['completion']:,} sampled, {tokens['wasted_in_loops']:,} of them spent going round in loops",
     )
+    if stopped := summary.get("early_stop"):
+        most = f"at most {stopped['tokens_saved_at_most']:,} tokens saved, had each gone on to max_tokens"
+        yield "early stop", f"{stopped['outputs']} outputs stopped while they repeated; {most}"
+    yield "spent", spent_line(summary["spent"])
     asked = session["sampling"]["requests"] + (session["judging"] or {"requests": 0})["requests"]
     total = summary["seconds_in_all_sessions"]
     whole = f"; {_duration(total)} in all sessions" if total > session["seconds"] * 1.01 + 0.1 else ""
     yield "this session", f"{asked} requests in {_duration(session['seconds'])}{whole}"
+
+
+def spent_line(spent: dict[str, Any]) -> str:
+    """`61,000 requests, 18,921,264 + 14,260,000 tokens, 12.4 in money, in all sessions; budget: 20 money`."""
+    money = f", {spent['money']:,.4g} in money" if spent["money"] is not None else ""
+    tokens = f"{spent['prompt_tokens']:,} prompt + {spent['completion_tokens']:,} sampled tokens"
+    budget = "; ".join(f"{most:,g} {unit}" for unit, most in (spent["budget"] or {}).items())
+    return f"{spent['requests']:,} requests, {tokens}{money}, all sessions" + (f" (budget: {budget})" if budget else "")
 
 
 def _rate(rate: dict[str, Any]) -> str:
@@ -270,5 +303,7 @@ def print_status(run: Run, status: Status, console: Console) -> None:
         ("answers kept", f"{status.answers:,} (samples and judge replies)"),
         ("loop rate greedy", str(status.greedy)),
         ("loop rate sampled", str(status.sampled)),
+        ("spent", spent_line(status.spent)),
+        *(("engine", line) for line in capabilities.lines(status.engines)),
     ]
     console.print(_two_columns(f"Run {run.path}", iter(lines)))

@@ -133,4 +133,4 @@ def _lines(found: Tuning) -> Iterator[str]:
     yield ""
     yield f"SamplingParams(..., {best.as_line()})"
     yield f'extra_body={{"repetition_detection": {json.dumps(best.params)}}}'
-    yield f"recipe, under [engine]: extra_body = {{ repetition_detection = {{ {numbers} }} }}"
+    yield f"recipe, under [sampling]: early_stop = {{ {numbers} }}"

@@ -2,7 +2,7 @@
 
 The text of choice k is a pure function of the messages, the temperature and seed + k; a word is a token. About one
 prompt in three loops when greedy, one sampled choice in six. A request with top_logprobs, a json_schema or at most 16
-tokens is taken for a judge's: its score depends on its text only, random nonces of 16 hex digits left out.
+tokens, probes apart, is taken for a judge's: its score depends on its text only, random nonces of 16 hex digits left out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import random
 import re
 from typing import Any
 
+from loopguard.engines.probe import QUESTION
+
 Json = dict[str, Any]
 
 VOCABULARY = """
@@ -24,12 +26,15 @@ WORDS = VOCABULARY.split()
 NONCE = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
 
 
-def answer(body: Json, *, n: str, reasoning: str, usage: str) -> Json:
-    """The right answer to a request; see Behaviour for n, reasoning and usage."""
+def answer(body: Json, *, n: str, reasoning: str, usage: str, token_ids: str = "ignore") -> Json:
+    """The right answer to a request; see Behaviour for n, reasoning, usage and token_ids."""
     count = 1 if n == "ignore" else body.get("n", 1)
     made = [choose(body, body.get("seed", 0) + k, reasoning) for k in range(count)]
     choices = [{"index": k, **choice} for k, (choice, _) in enumerate(made)]
     tokens = [length for _, length in made]
+    if token_ids == "offer" and body.get("return_token_ids"):
+        for k, length in enumerate(tokens):
+            choices[k]["token_ids"] = list(range(1, length + 1))
     out: Json = {"id": "chatcmpl-fake", "object": "chat.completion", "created": 0, "model": body["model"]}
     out["choices"] = choices[::-1]  # servers promise no order
     prompt = sum(len(str(message["content"]).split()) for message in body["messages"])
@@ -43,13 +48,19 @@ def answer(body: Json, *, n: str, reasoning: str, usage: str) -> Json:
 
 def choose(body: Json, seed: int, reasoning: str) -> tuple[Json, int]:
     """(one choice, its tokens)."""
-    if body.get("top_logprobs") or body.get("response_format") or most_tokens(body) <= 16:
+    short = most_tokens(body) <= 16 and not is_probe(body)
+    if body.get("top_logprobs") or body.get("response_format") or short:
         return judge(body), 1
     words, finish = speak(body["messages"], seed, body.get("temperature", 1.0), most_tokens(body))
     message: Json = {"role": "assistant", "content": " ".join(words)}
     if reasoning:
         message[reasoning] = " ".join(["Let", "me", "think:", *words[:5]])
     return {"message": message, "finish_reason": finish, "logprobs": None}, len(words)
+
+
+def is_probe(body: Json) -> bool:
+    """Whether a request only asks what the server can do."""
+    return any(QUESTION in str(message["content"]) for message in body["messages"])
 
 
 def speak(messages: list[Json], seed: int, temperature: float, most: int) -> tuple[list[str], str]:

@@ -27,7 +27,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fake_answers import Json, answer, most_tokens
+from tests.fake_answers import Json, answer, is_probe, most_tokens
 
 STATUSES = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504)
 ODDITIES = (
@@ -61,6 +61,8 @@ class Fault:
     retry_after: str = ""
     words: str = ""
     """The server's words, for a status."""
+    probes: int = 0
+    """1: with probes alone, which otherwise meet no fault."""
 
     @staticmethod
     def parse(text: str) -> Fault:
@@ -69,7 +71,7 @@ class Fault:
         if kind not in FAULTS:
             raise ValueError(f"unknown fault {kind!r}; one of {', '.join(FAULTS)}")
         given: Json = dict(pair.split("=", 1) for pair in pairs)
-        return Fault(kind, **{k: int(v) if k in ("every", "first") else v for k, v in given.items()})
+        return Fault(kind, **{k: int(v) if k in ("every", "first", "probes") else v for k, v in given.items()})
 
 
 @dataclass
@@ -85,7 +87,17 @@ class Behaviour:
     n: str = "full"
     """full | ignore | refuse | refuse_500 | a number: the most that is taken."""
     refuses: tuple[str, ...] = ()
-    """Fields answered with a 400 that names them: seed, logprobs, top_logprobs, response_format, max_tokens."""
+    """Fields answered with a 400 that names them: seed, logprobs, top_logprobs, response_format, max_tokens, ..."""
+    owner: str = "fake"
+    """owned_by in the list of models; vllm and llamacpp tell their version and context as those do."""
+    token_ids: str = "ignore"
+    """ignore | offer, when asked with return_token_ids."""
+    schemas: str = "obey"
+    """obey | ignore."""
+    rate: float = 0.0
+    """Requests a second that are let through, 429 for the others; 0 = all. A bucket of one second's worth."""
+    retry_after: str = "1"
+    """What such a 429 says."""
     most_logprobs: int = 20
     reasoning: str = ""
     """Name of the field that carries thinking text; "" = none."""
@@ -104,12 +116,17 @@ class FakeServer:
     url: str = ""
     """With /v1."""
     requests: list[Json] = field(default_factory=list)
-    """One entry for each chat request: number, body, status, fault, answered (in full)."""
+    """One entry for each chat request, probes apart: number, body, time, status, fault, answered (in full)."""
+    probes: list[Json] = field(default_factory=list)
+    """The same for requests that only ask what the server can do."""
     log: Path | None = None
-    """When given: JSON lines, {"event": "asked" | "answered", "number", ...}, written as they happen."""
+    """When given: JSON lines, {"event": "probe" | "asked" | "refused" | "answered", "number", ...}, written as they happen."""
     in_flight: int = 0
     most_in_flight: int = 0
     counts: dict[int, int] = field(default_factory=dict)
+    tokens: float = -1.0
+    """In the bucket of `rate`; below 0: full."""
+    filled: float = 0.0
 
     @property
     def answered(self) -> int:
@@ -121,6 +138,8 @@ class FakeServer:
         app = web.Application(client_max_size=1 << 28)
         app.router.add_get("/v1/models", self.models)
         app.router.add_post("/v1/chat/completions", self.chat)
+        app.router.add_get("/version", self.version)
+        app.router.add_get("/props", self.props)
         return app
 
     async def models(self, request: web.Request) -> web.StreamResponse:
@@ -130,8 +149,21 @@ class FakeServer:
             return refused
         if how.list_status != 200:
             return problem(how.list_status, "no list here")
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "fake"} for name in how.models]
+        data: list[Json] = [{"id": name, "object": "model", "created": 0, "owned_by": how.owner} for name in how.models]
+        for card in data:
+            card |= {"vllm": {"max_model_len": how.context}, "llamacpp": {"meta": {"n_ctx_train": 2048}}}.get(
+                how.owner, {}
+            )
         return web.json_response({"object": "list", "data": data})
+
+    async def version(self, _: web.Request) -> web.StreamResponse:
+        """GET /version: vLLM's."""
+        return web.json_response({"version": "0.99.1"}) if self.behaviour.owner == "vllm" else problem(404, "Not Found")
+
+    async def props(self, _: web.Request) -> web.StreamResponse:
+        """GET /props: llama.cpp's."""
+        told = {"build_info": "b1234-abc", "default_generation_settings": {"n_ctx": self.behaviour.context}}
+        return web.json_response(told) if self.behaviour.owner == "llamacpp" else problem(404, "Not Found")
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""
@@ -145,9 +177,15 @@ class FakeServer:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         how = self.behaviour
         body = json.loads(await request.read())
-        entry: Json = {"number": len(self.requests) + 1, "body": body, "fault": "", "status": 0, "answered": False}
-        self.requests.append(entry)
-        self._write({"event": "asked", "number": entry["number"], "body": body})
+        kept, kind = (self.probes, "probe") if is_probe(body) else (self.requests, "asked")
+        entry: Json = {"number": len(kept) + 1, "body": body, "time": time.monotonic()}
+        entry |= {"fault": "", "status": 0, "answered": False}
+        kept.append(entry)
+        self._write({"event": kind, "number": entry["number"], "body": body})
+        if kind == "asked" and not self._lets_through():
+            entry["status"] = 429
+            self._write({"event": "refused", "number": entry["number"]})
+            return problem(429, "too many requests", headers={"Retry-After": how.retry_after})
         if how.latency:
             await asyncio.sleep(how.latency)
         fault = self._fault(body)
@@ -158,11 +196,12 @@ class FakeServer:
         if response is not None:
             entry["status"] = response.status
             return response
-        response = web.json_response(answer(body, n=how.n, reasoning=how.reasoning, usage=how.usage))
+        response = web.json_response(good_answer(body, how))
         await response.prepare(request)
         await response.write_eof()
         entry.update(status=200, answered=True)
-        self._write({"event": "answered", "number": entry["number"]})
+        if kind == "asked":
+            self._write({"event": "answered", "number": entry["number"]})
         return response
 
     def _refused_key(self, request: web.Request) -> web.Response | None:
@@ -171,10 +210,22 @@ class FakeServer:
             return None
         return problem(401, f"Incorrect API key provided: {given}", code="invalid_api_key")
 
+    def _lets_through(self) -> bool:
+        rate, now = self.behaviour.rate, time.monotonic()
+        if not rate:
+            return True
+        full = self.tokens < 0
+        self.tokens = rate if full else min(rate, self.tokens + rate * (now - self.filled))
+        self.filled = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
     def _fault(self, body: Json) -> Fault | None:
         said = " ".join(str(message["content"]) for message in body["messages"])
         for place, fault in enumerate(self.behaviour.faults):
-            if fault.contains not in said:
+            if fault.contains not in said or bool(fault.probes) != is_probe(body):
                 continue
             self.counts[place] = count = self.counts.get(place, 0) + 1
             if count % fault.every == 0 and (not fault.first or count <= fault.first):
@@ -221,9 +272,16 @@ def refusal(body: Json, how: Behaviour) -> web.Response | None:
     return None
 
 
+def good_answer(body: Json, how: Behaviour) -> Json:
+    """What the server says when nothing goes wrong."""
+    if how.schemas == "ignore":
+        body = {name: value for name, value in body.items() if name != "response_format"}
+    return answer(body, n=how.n, reasoning=how.reasoning, usage=how.usage, token_ids=how.token_ids)
+
+
 async def misbehave(fault: Fault, request: web.Request, body: Json, how: Behaviour) -> web.StreamResponse:
     """The faulty answer."""
-    kind, good = fault.kind, answer(body, n=how.n, reasoning=how.reasoning, usage=how.usage)
+    kind, good = fault.kind, good_answer(body, how)
     if kind.isdigit():
         headers = {"Retry-After": fault.retry_after} if fault.retry_after else None
         return problem(int(kind), fault.words or f"scripted {kind}", headers=headers)

@@ -97,7 +97,7 @@ def test_version() -> None:
 def test_judges_and_pipelines_are_listed_and_shown(tmp_path: Path) -> None:
     judges, pipelines = loopguard("judges", "list").stdout, loopguard("pipelines", "list").stdout
     assert [line.split()[0] for line in judges.splitlines()] == ["conciseness", "helpfulness", "reasoning"]
-    assert [line.split()[0] for line in pipelines.splitlines()] == ["demo", "liquid", "server"]
+    assert [line.split()[0] for line in pipelines.splitlines()] == ["cluster", "demo", "liquid", "server"]
     assert all(len(line.split()) > 4 for line in (judges + pipelines).splitlines())
     shown = loopguard("pipelines", "show", "liquid").stdout
     assert package.load_recipe("liquid").name == "liquid"

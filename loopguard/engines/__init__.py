@@ -5,13 +5,13 @@ An engine knows messages and sampling parameters. It knows nothing of prompts fi
     engine = open_engine("openai:http://localhost:8000/v1", model="my-model")
     completions = await engine.ask(Request(messages=[{"role": "user", "content": "Hi"}], n=5, temperature=0.8, seed=1))
 
-The kinds: `embedded[:PATH.gguf|:hf:repo/file]` (embedded.py), `openai:BASE_URL` (server.py) and `scripted:FILE`
-(scripted.py).
+The kinds: `embedded[:PATH.gguf|:hf:repo/file]` (embedded.py), `openai:BASE_URL` (server.py), `scripted:FILE`
+(scripted.py) and `vllm:MODEL` (vllm.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,6 +37,8 @@ class Request:
     """When > 0: the log-probabilities of this many likeliest first tokens are wanted (Completion.first_logprobs)."""
     json_schema: Mapping[str, Any] | None = None
     """When given: the answer is constrained to this JSON schema, where the engine can."""
+    early_stop: Mapping[str, int] | None = None
+    """When given: vLLM's RepetitionDetectionParams by name. A choice so stopped has finish_reason "repetition"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class Completion:
     """Thinking text that a server moved out of the content (`reasoning`, `reasoning_content`); "" when it did not."""
     finish_reason: str = "stop"
     """stop | length | repetition | content_filter | ... as the engine says; "unknown" when it says nothing."""
+    stop_reason: str | None = None
+    """What ended it beside the end token, where the engine says so: a stop string, a token id, `repetition_detected`."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     """Tokens of this choice; where a server reports only a total for n choices, the total shared out by text length."""
@@ -78,6 +82,22 @@ class Engine(Protocol):
         """Give back sockets, threads and memory. Idempotent."""
 
 
+@runtime_checkable
+class Waits(Protocol):
+    """An engine that may have to wait for a server: the runner asks when it is to stop."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight."""
+
+    @property
+    def stalled(self) -> bool:
+        """Nothing is in flight, since the server is gone or asked to be left alone."""
+
+    def tell(self, listener: Callable[[str], None]) -> None:
+        """Hand a line for the user, should there be one, to `listener` instead of the log."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """What the recipe says of an engine beside its name."""
@@ -89,6 +109,9 @@ class EngineOptions:
     timeout: float = 600.0
     """Seconds for one request, retries apart."""
     max_retries: int = 6
+    """Tries after the first of a request that fails by itself."""
+    patience: float = 300.0
+    """Seconds that a server is waited for which is gone, or which turns a request away as busy (429, 503)."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key; the key itself is in no file."""
     context: int = 4096
@@ -97,13 +120,20 @@ class EngineOptions:
     """Embedded engine: threads of llama.cpp; 0 = all physical cores but one."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the request body, passed to the server as they are (top_k, chat_template_kwargs, ...)."""
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+    """vLLM: its EngineArgs by name (tensor_parallel_size, max_model_len, dtype, gpu_memory_utilization, ...)."""
 
 
-KINDS = ("embedded", "openai", "scripted")
+KINDS = ("embedded", "openai", "scripted", "vllm")
+
+EARLY_STOP = ("openai", "vllm")
+"""Kinds that can be asked for Request.early_stop. Of servers only vLLM's take it; others ignore or refuse it."""
 
 
-def open_engine(spec: str, options: EngineOptions | None = None) -> Engine:
+def open_engine(spec: str, options: EngineOptions | None = None, *, beside: Engine | None = None) -> Engine:
     """The engine that `spec` names, not yet started: nothing is loaded and no server is asked.
+
+    With `beside`, a vLLM engine of the same model and engine_args shares what that one has loaded.
 
     Raises InputError for an unknown kind or a malformed rest, MissingExtra when its package is not installed.
     """
@@ -121,6 +151,9 @@ def open_engine(spec: str, options: EngineOptions | None = None) -> Engine:
         from loopguard.engines.scripted import ScriptedEngine
 
         return ScriptedEngine(rest, options)
-    raise InputError(
-        f"unknown engine {spec!r}; pass one of embedded[:PATH.gguf|:hf:repo/file], openai:BASE_URL, scripted:FILE"
-    )
+    if kind == "vllm":
+        from loopguard.engines.vllm import VllmEngine
+
+        return VllmEngine(rest, options, beside=beside)
+    known = "embedded[:PATH.gguf|:hf:repo/file], openai:BASE_URL, scripted:FILE, vllm:MODEL"
+    raise InputError(f"unknown engine {spec!r}; pass one of {known}")

@@ -50,6 +50,7 @@ def read_answer(payload: bytes, *, max_tokens: int) -> tuple[list[Completion], i
             content=content,
             reasoning=reasoning,
             finish_reason=str(choice.get("finish_reason") or "unknown"),
+            stop_reason=_stop_reason(choice),
             prompt_tokens=prompt_tokens,
             completion_tokens=count,
             first_logprobs=first_logprobs(choice.get("logprobs")),
@@ -170,8 +171,13 @@ def _add(found: dict[str, float], alternatives: Any) -> None:
             found[token] = max(float(value), found.get(token, -math.inf))
 
 
+def _stop_reason(choice: Json) -> str | None:
+    reason = choice.get("stop_reason")  # vLLM: the stop string or the token id that ended it
+    return str(reason) if isinstance(reason, str | int) else None
+
+
 def _token_ids(choice: Json) -> list[int] | None:
-    ids = choice.get("token_ids")  # vLLM, asked with return_token_ids in extra_body
+    ids = choice.get("token_ids")  # vLLM, asked with return_token_ids
     return ids if isinstance(ids, list) and all(type(token) is int for token in ids) and ids else None
 
 

@@ -21,12 +21,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from loopguard.engines import Completion, EngineOptions, Request
 from loopguard.engines.address import check_extra_body
 from loopguard.engines.gguf import training_context
+from loopguard.engines.probe import Capabilities
 from loopguard.engines.refusals import one_line
 from loopguard.engines.server import ServerEngine
 from loopguard.engines.weights import INSTALL_ENGINE, find_weights
@@ -49,6 +51,7 @@ class EmbeddedEngine:
         self._llama: Any = None
         self._server: ServerEngine | None = None
         self._lock = asyncio.Lock()
+        self._can = Capabilities()
 
     @property
     def spec(self) -> str:
@@ -75,6 +78,15 @@ class EmbeddedEngine:
                 del llama
                 raise
             self._llama, self._server = llama, server
+            self._can = _capabilities(options.context)
+
+    async def probe(self) -> Capabilities:
+        """What llama.cpp can do, known without asking. Starts the engine, which knows the context."""
+        await self.start()
+        return self._can
+
+    def use(self, known: Capabilities) -> None:
+        """Nothing: it is known anyway."""
 
     async def ask(self, request: Request) -> list[Completion]:
         """1 to n completions in choice order; see ServerEngine.ask."""
@@ -101,6 +113,19 @@ def _context(path: Path, asked: int) -> int:
         return asked
     log.warning("%s was trained with a context of %d tokens: using %d, not %d", path.name, trained, trained, asked)
     return trained
+
+
+def _capabilities(context: int) -> Capabilities:
+    """As llama.cpp's server documents them; tests/engines/test_embedded.py holds them against a probe of it."""
+    return Capabilities(
+        software=f"llama.cpp (xllamacpp {metadata.version('xllamacpp')})",
+        context=context,
+        n=True,
+        seed=True,
+        top_logprobs=20,
+        json_schema=True,
+        token_ids=False,
+    )
 
 
 def _load(path: Path, name: str, options: EngineOptions) -> Any:

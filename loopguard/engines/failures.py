@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     import openai
 
 MAX_WAIT = 600.0
-"""Longest Retry-After that is waited for, in seconds. The openai client itself gives up above 120."""
+"""Longest Retry-After that is waited for, in seconds."""
+
+BUSY = (429, 503)
+"""Statuses that mean: not now."""
 
 
 def words_of(error: openai.APIStatusError, secret: str) -> str:
@@ -35,19 +39,36 @@ def tries_of(error: openai.APIError) -> int:
     return 1 + int(error.request.headers.get("x-stainless-retry-count") or 0)
 
 
-def long_wait(error: BaseException | None) -> float:
-    """Seconds of a Retry-After that the client did not honour because it is over its own maximum; 0.0 for any other."""
+def retry_after(error: BaseException | None) -> float:
+    """Seconds that the answer to a failed request asks to wait; 0.0 where it does not say."""
     response = getattr(error, "response", None)
-    if response is None or not (response.status_code in (408, 409, 429) or response.status_code >= 500):
+    if response is None:
         return 0.0
-    seconds = _seconds(response.headers.get("retry-after", ""))
-    return seconds if seconds > 120 else 0.0
+    milliseconds = _seconds(response.headers.get("retry-after-ms", "")) / 1000
+    return max(0.0, milliseconds or _seconds(response.headers.get("retry-after", "")))
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the server may be gone as a whole: no connection, a cut one, or a proxy that has none."""
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code in (502, 504)
+    return isinstance(error, openai.APIConnectionError) and not is_late(error)
+
+
+def is_late(error: BaseException) -> bool:
+    """Whether the server took the request and gave no answer in time. The client calls lost connections time-outs too."""
+    import openai
+
+    return isinstance(error, openai.APITimeoutError) and not _never_connected(error) and not _dropped(error)
 
 
 def _seconds(header: str) -> float:
     """Seconds of a Retry-After header: a number or a date; 0.0 when it is neither."""
     try:
-        return float(header)
+        seconds = float(header)
+        return seconds if math.isfinite(seconds) else 0.0
     except ValueError:
         pass
     try:
@@ -61,7 +82,7 @@ def failure(error: openai.APIError, *, url: str, tries: int, secret: str, key_en
     import openai
 
     times = f"{tries} {'try' if tries == 1 else 'tries'}"
-    if isinstance(error, openai.APITimeoutError) and not _never_connected(error):
+    if is_late(error):
         return EngineError(f"{url}: no answer in time ({times})")
     if isinstance(error, openai.APIConnectionError):
         what = one_line(system_words(error), secret=secret)
@@ -73,7 +94,7 @@ def failure(error: openai.APIError, *, url: str, tries: int, secret: str, key_en
     status, words = error.status_code, words_of(error, secret)
     if is_context_error(status, words):
         return ContextTooLong(f"{url}: the prompt does not fit the model's context: {words} (HTTP {status})")
-    if wait := long_wait(error):
+    if (wait := retry_after(error)) > MAX_WAIT:
         return EngineUnavailable(
             f"{url}: HTTP {status}, asks to wait {wait:.0f} s, more than the {MAX_WAIT:.0f} s that are waited for; "
             f"run again later: {words}"
@@ -115,6 +136,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _never_connected(error: BaseException) -> bool:
     names = {type(cause).__name__ for cause in _causes(error)}
-    if names & {"ServerDisconnectedError", "ClientOSError"}:  # aiohttp's for a connection that was there and went
-        return False
-    return bool(names & {"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "ProxyError"})
+    return not _dropped(error) and bool(names & {"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "ProxyError"})
+
+
+def _dropped(error: BaseException) -> bool:
+    """Whether a connection was there and went: aiohttp's names for it."""
+    return any(type(cause).__name__ in ("ServerDisconnectedError", "ClientOSError") for cause in _causes(error))

@@ -7,8 +7,8 @@ a single token decides: servers know aliases that they do not list, and many hos
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loopguard.engines.answers import BadAnswer, read_answer
 from loopguard.engines.refusals import is_hopeless, one_line, server_words
@@ -27,26 +27,49 @@ NO_LIST = (400, 404, 405, 406, 415, 422, 501)
 Fail = Callable[["openai.APIError"], EngineError]
 
 
-async def settle_model(client: openai.AsyncOpenAI, model: str, *, fail: Fail, secret: str) -> str:
-    """The model's name, known to answer. Raises EngineUnavailable with the address and the server's words."""
+class Settled(NamedTuple):
+    """A model that is known to answer."""
+
+    name: str
+    card: Mapping[str, Any]
+    """What the list of models says of it: id, owned_by, max_model_len (vLLM), meta (llama.cpp); {} when it is not listed."""
+
+
+async def settle_model(client: openai.AsyncOpenAI, model: str, *, fail: Fail, secret: str) -> Settled:
+    """The model that will be asked. Raises EngineUnavailable with the address and the server's words."""
     url = str(client.base_url).rstrip("/")
-    served = await _served(client, fail)
-    if model in served:
-        return model
+    cards = await _served(client, fail)
+    served = list(cards)
+    if model in cards:
+        return Settled(model, cards[model])
     if not model:
-        if served and len(served) == 1:
-            return served[0]
+        if len(served) == 1:
+            return Settled(served[0], cards[served[0]])
         raise EngineUnavailable(
             f"{url} serves {_names(served)}: name one of them as the model"
             if served
             else f"{url} does not say which models it serves: name the model{_hint(url)}"
         )
     await _probe(client, model, served, fail=fail, secret=secret)
-    return model
+    return Settled(model, {})
 
 
-async def _served(client: openai.AsyncOpenAI, fail: Fail) -> list[str]:
-    """Names that GET /models lists; none when the server has no such list."""
+async def is_there(client: openai.AsyncOpenAI) -> bool:
+    """Whether anybody answers at the server's address: with a list or without, but no proxy that finds nobody behind it."""
+    import openai
+
+    quick = client.with_options(max_retries=0, timeout=openai.Timeout(LIST_TIMEOUT, connect=LIST_TIMEOUT))
+    try:
+        await quick.models.with_raw_response.list()
+    except openai.APIStatusError as error:
+        return error.status_code not in (502, 503, 504)
+    except openai.APIError:
+        return False
+    return True
+
+
+async def _served(client: openai.AsyncOpenAI, fail: Fail) -> dict[str, Mapping[str, Any]]:
+    """Name -> card of what GET /models lists; none when the server has no such list."""
     import openai
 
     quick = client.with_options(max_retries=1, timeout=openai.Timeout(LIST_TIMEOUT, connect=LIST_TIMEOUT))
@@ -54,25 +77,25 @@ async def _served(client: openai.AsyncOpenAI, fail: Fail) -> list[str]:
         raw = await quick.models.with_raw_response.list()
     except openai.APIStatusError as error:
         if error.status_code in NO_LIST:
-            return []
+            return {}
         raise _unavailable(fail(error)) from None
     except openai.APIError as error:
         raise _unavailable(fail(error)) from None
-    return _model_names(raw.content)
+    return _cards(raw.content)
 
 
-def _model_names(payload: bytes) -> list[str]:
-    """Ids in a list of models: {"data": [{"id": ...}]}, {"models": [...]} or a bare list; none in anything else."""
+def _cards(payload: bytes) -> dict[str, Mapping[str, Any]]:
+    """The models of a list by their names: {"data": [{"id": ...}]}, {"models": [...]} or a bare list; none of anything else."""
     try:
         listed: Any = json.loads(payload)
     except (ValueError, RecursionError):
-        return []
+        return {}
     if isinstance(listed, dict):
         listed = listed.get("data") or listed.get("models")
     if not isinstance(listed, list):
-        return []
-    names = [item.get("id") or item.get("name") for item in listed if isinstance(item, dict)]
-    return [name for name in names if isinstance(name, str) and name]
+        return {}
+    named = [(item.get("id") or item.get("name"), item) for item in listed if isinstance(item, dict)]
+    return {name: item for name, item in named if isinstance(name, str) and name}
 
 
 async def _probe(client: openai.AsyncOpenAI, model: str, served: list[str], *, fail: Fail, secret: str) -> None:

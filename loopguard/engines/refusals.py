@@ -13,7 +13,7 @@ from typing import Any
 MAX_WORDS = 300
 """Characters of a server's text that are repeated to the user."""
 
-OPTIONAL_FIELDS = ("seed", "top_logprobs", "response_format")
+OPTIONAL_FIELDS = ("seed", "top_logprobs", "response_format", "return_token_ids")
 """Fields that ServerEngine can do without; `n` it replaces by single requests."""
 
 _CONTEXT = re.compile(
@@ -43,6 +43,7 @@ _NAMES = {
         r"response_?format|json_?schema|structured.?outputs?|guided|grammar|constrained", re.IGNORECASE
     ),
     "seed": re.compile(r"\bseed\b", re.IGNORECASE),
+    "return_token_ids": re.compile(r"return_token_ids"),
 }
 _AT_MOST = re.compile(
     r"(?:at most|less than or equal to|no more than|<=|max(?:imum)?(?: \w+){0,3}:?"

@@ -25,7 +25,7 @@ from loopguard.errors import InputError
 from loopguard.files import clean_text
 from loopguard.loops.jsonlines import holds_lines, line_batches
 from loopguard.messages import BadRow, printable
-from loopguard.sources import Source, open_source
+from loopguard.sources import Source, group_batches, open_source
 
 BATCH_ROWS = 8192
 BATCH_BYTES = 8_000_000
@@ -99,7 +99,7 @@ def _open_parquet(path: str) -> BatchSource:
     def batches() -> Iterator[Batch]:
         try:
             with pq.ParquetFile(path, buffer_size=1 << 20) as file:
-                yield from file.iter_batches(step)
+                yield from group_batches(file, step)
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{printable(path)} is damaged: {_first_line(error)}") from error
 

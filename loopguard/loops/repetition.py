@@ -279,13 +279,8 @@ def advance(
     hashed, period, last_much = np.uint64(state[HASH]), state[PERIOD], state[LAST_MUCH]
     hits, settled, compared = state[HITS], state[SETTLED], 0
     score, steps, backs, counted = state[OPEN + SCORE], state[OPEN + STEPS], state[OPEN + BACKS], state[OPEN + COUNTED]
-    news, to, known, best, rising = (
-        state[OPEN + FRESH],
-        state[OPEN + TO],
-        state[OPEN + KNOWN],
-        state[BEST + SCORE],
-        False,
-    )
+    news, to, known, best = state[OPEN + FRESH], state[OPEN + TO], state[OPEN + KNOWN], state[BEST + SCORE]
+    rising = False
     for i in range(low, high):
         symbol = symbols[i]
         hashed = (hashed + symbol) * _ODD

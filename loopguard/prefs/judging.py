@@ -96,7 +96,9 @@ def _template(text: str) -> Any:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False).from_string(text)
+    template = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False).from_string(text)
+    template.globals = dict(template.globals)  # a chain of dicts is walked for every text that is filled in
+    return template
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from loopguard.engines import Completion
 from loopguard.errors import InputError, StorageError
@@ -28,6 +29,21 @@ from loopguard.prefs.writer import Statement, Writer
 from loopguard.records import Prompt
 
 FILE_NAME = "ledger.sqlite"
+
+PROMPTS_NOTE, TABLES_NOTE = "prompts", "tables"
+"""Facts of the run that the ledger itself drops: with other prompts; before the first write of a session."""
+
+_NOTE = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+_INSERT = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)"
+_SPEND = """
+INSERT INTO spending VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stage, model) DO UPDATE SET
+    requests = requests + excluded.requests,
+    prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = completion_tokens + excluded.completion_tokens,
+    price_prompt = iif(excluded.price_prompt + excluded.price_completion, excluded.price_prompt, price_prompt),
+    price_completion = iif(excluded.price_prompt + excluded.price_completion, excluded.price_completion, price_completion)
+"""
+_FAIL = "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +77,39 @@ class Progress:
     sampled_looping: int
 
 
-def _to_text(answer: Completion) -> str:
+class Spent(NamedTuple):
+    """What requests of one stage to one model took, as the engine reported it."""
+
+    stage: str
+    """sampling | judging"""
+    model: str
+    """"": not known, in a ledger from before this was kept."""
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    price_prompt: int = 0
+    """As in budget.Price; 0: none was given."""
+    price_completion: int = 0
+
+
+def answer_to_text(answer: Completion) -> str:
+    """The JSON text that stands for an answer in the ledger; `answer_from_text` gives the answer back."""
     slim: dict[str, Any] = {"content": answer.content, "finish_reason": answer.finish_reason}
     slim |= {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}
     if answer.reasoning:
         slim["reasoning"] = answer.reasoning
+    if answer.stop_reason is not None:
+        slim["stop_reason"] = answer.stop_reason
     if answer.first_logprobs is not None:
         slim["first_logprobs"] = dict(answer.first_logprobs)
     if answer.token_ids is not None:
         slim["token_ids"] = [int(i) for i in answer.token_ids]
     return json.dumps(slim, separators=(",", ":"))
+
+
+def answer_from_text(text: str) -> Completion:
+    """The answer that `answer_to_text` made this text of."""
+    return Completion(**json.loads(text))
 
 
 class Ledger:
@@ -81,6 +120,7 @@ class Ledger:
         self._connection = connection
         self._writer = writer
         self._lock = lock
+        self._changed = False
         self.path = path
 
     # -- opening and closing
@@ -136,59 +176,83 @@ class Ledger:
     def answers(self, prompt_id: str) -> dict[bytes, Completion]:
         """All answers on disk for a prompt, by request key."""
         rows = self._query("SELECT key, answer FROM answers WHERE prompt_id = ?", (prompt_id,))
-        return {key: Completion(**json.loads(answer)) for key, answer in rows}
+        return {key: answer_from_text(answer) for key, answer in rows}
 
     def failures(self, prompt_id: str) -> dict[bytes, Failure]:
-        """The recorded failures of a prompt, by request key."""
-        rows = self._query("SELECT key, kind, error FROM failures WHERE prompt_id = ?", (prompt_id,))
+        """The recorded failures of a prompt, by request key; one that was answered later is none any more."""
+        answered = "SELECT 1 FROM answers a WHERE a.prompt_id = f.prompt_id AND a.key = f.key"
+        sql = f"SELECT key, kind, error FROM failures f WHERE prompt_id = ? AND NOT EXISTS ({answered})"
+        rows = self._query(sql, (prompt_id,))
         return {key: Failure(kind, error) for key, kind, error in rows}
 
-    async def record(self, prompt_id: str, answers: Mapping[bytes, Completion]) -> None:
-        """Returns when the answers are on disk. Raises StorageError (disk full, file gone)."""
-        insert = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)"
-        forget = "DELETE FROM failures WHERE prompt_id = ? AND key = ?"
-        await self._submit(
-            [(insert, (prompt_id, key, _to_text(answer))) for key, answer in answers.items()]
-            + [(forget, (prompt_id, key)) for key in answers]
-        )
+    async def record(self, prompt_id: str, answers: Mapping[bytes, Completion], *, spent: Spent | None = None) -> None:
+        """Returns when the answers, and what was spent on them, are on disk. Raises StorageError (disk full, file gone).
+
+        They get there also when the wait is cancelled.
+        """
+        rows: list[Statement] = [(_INSERT, (prompt_id, key, answer_to_text(a))) for key, a in answers.items()]
+        await self._submit([*rows, (_SPEND, spent)] if spent else rows)
 
     async def record_failure(self, prompt_id: str, key: bytes, failure: Failure) -> None:
         """Returns when the failure is on disk; a later answer to the same request removes it."""
         row = (prompt_id, key, failure.kind, clean_text(failure.error))
-        await self._submit([("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", row)])
+        await self._submit([(_FAIL, row)])
+
+    def ingest(
+        self,
+        answers: Iterable[tuple[str, bytes, str]],
+        failures: Iterable[tuple[str, bytes, Failure]] = (),
+        spent: Iterable[Spent] = (),
+    ) -> None:
+        """Answers of many prompts at once, as (prompt_id, key, text of `answer_to_text`), in one transaction.
+
+        The first answer to a request stays. Blocks until all is on disk.
+        Raises StorageError, and nothing of it was kept then.
+        """
+        with self._transaction() as connection:
+            connection.executemany(_INSERT, answers)
+            connection.executemany(_SPEND, spent)
+            connection.executemany(_FAIL, ((p, key, f.kind, clean_text(f.error)) for p, key, f in failures))
 
     async def record_progress(self, prompt_id: str, fingerprint: str, progress: Progress) -> None:
         """Note that a prompt is through under the recipe of this fingerprint."""
         row = (prompt_id, fingerprint, *dataclasses.astuple(progress))
         await self._submit([("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?, ?)", row)])
 
+    def has_answers(self) -> bool:
+        """Whether anything was ever answered."""
+        return bool(self._query("SELECT EXISTS (SELECT 1 FROM answers)")[0][0])
+
     # -- prompts
 
-    def set_prompts(self, rows: Iterable[SourceRow]) -> None:
-        """Make `rows` the prompts of this run, in one transaction: a crash leaves the former ones."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("DELETE FROM prompts")
-            self._connection.executemany("INSERT INTO prompts VALUES (NULL, ?, ?, ?, ?, ?, ?)", map(_prompt_row, rows))
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._rollback()
-            raise storage_error(self.path, error) from None
-        except BaseException:
-            self._rollback()
-            raise
+    def set_prompts(self, rows: Iterable[SourceRow], *, note: Callable[[], str | None] = lambda: None) -> None:
+        """Make `rows` the prompts of this run, in one transaction: a crash leaves the former ones.
 
-    def rows(self, *, todo_under: str | None = None, page: int = 2000) -> Iterator[SourceRow]:
-        """The run's rows in order, with flat memory; with `todo_under`, those not done under that fingerprint."""
+        `note` is called when all rows were read; what it says is kept as the fact PROMPTS_NOTE of these prompts.
+        """
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM prompts")
+            connection.execute("DELETE FROM meta WHERE name = ?", (PROMPTS_NOTE,))
+            connection.executemany("INSERT INTO prompts VALUES (NULL, ?, ?, ?, ?, ?, ?)", map(_prompt_row, rows))
+            if (said := note()) is not None:
+                connection.execute(_NOTE, (PROMPTS_NOTE, said))
+
+    def rows(
+        self, *, todo_under: str | None = None, first: int = 1, last: int = 1 << 62, page: int = 2000
+    ) -> Iterator[SourceRow]:
+        """The run's rows in order, with flat memory; with `todo_under`, those not done under that fingerprint.
+
+        `first` and `last` bound a block of rows, counted from 1.
+        """
         select = "SELECT position, source_row, p.prompt_id, messages, reference, reason, detail FROM prompts p"
-        where, values = "p.position > ?", []
+        where, values = "p.position > ? AND p.position <= ?", []
         if todo_under is not None:
             done = "d.prompt_id = p.prompt_id AND d.state = 'done' AND d.fingerprint = ?"
             select += f" LEFT JOIN progress d ON {done}"
             where, values = where + " AND p.prompt_id IS NOT NULL AND d.prompt_id IS NULL", [todo_under]
-        last = 0
+        seen = first - 1
         while True:
-            found = self._query(f"{select} WHERE {where} ORDER BY p.position LIMIT {page}", (*values, last))
+            found = self._query(f"{select} WHERE {where} ORDER BY p.position LIMIT {page}", (*values, seen, last))
             for _, row, prompt_id, messages, reference, reason, detail in found:
                 prompt = None
                 if prompt_id is not None:
@@ -197,7 +261,11 @@ class Ledger:
                 yield SourceRow(row, prompt, reason or "", detail or "")
             if len(found) < page:
                 return
-            last = found[-1][0]
+            seen = found[-1][0]
+
+    def size(self) -> int:
+        """How many rows the run has, those without a prompt included."""
+        return int(self._query("SELECT count(*) FROM prompts")[0][0])
 
     def count(self, *, state: str | None = None, done_under: str | None = None) -> int:
         """How many prompts the run has; of these, those in a `state`, or done under a fingerprint."""
@@ -215,14 +283,25 @@ class Ledger:
         """The ids of all prompts that were answered in full, under whatever judge."""
         return {row[0] for row in self._query("SELECT prompt_id FROM progress WHERE state = 'done'")}
 
-    def tally(self) -> dict[str, int]:
-        """Sums over the run's prompts: done, failed, greedy, greedy_looping, sampled, sampled_looping, answers."""
-        sql = """SELECT coalesce(sum(state = 'done'), 0), coalesce(sum(state = 'failed'), 0), coalesce(sum(greedy), 0),
-                 coalesce(sum(greedy_looping), 0), coalesce(sum(sampled), 0), coalesce(sum(sampled_looping), 0)
-                 FROM prompts JOIN progress USING (prompt_id)"""
+    def tally(self, *, done_under: str = "") -> dict[str, int]:
+        """Sums over the run's prompts: done, failed, greedy, greedy_looping, sampled, sampled_looping; and all answers.
+
+        With `done_under` a fingerprint, "done" are those done under it.
+        """
+        done = "state = 'done' AND (? = '' OR fingerprint = ?)"
+        sql = f"""SELECT coalesce(sum({done}), 0), coalesce(sum(state = 'failed'), 0), coalesce(sum(greedy), 0),
+                  coalesce(sum(greedy_looping), 0), coalesce(sum(sampled), 0), coalesce(sum(sampled_looping), 0)
+                  FROM prompts JOIN progress USING (prompt_id)"""
         names = ("done", "failed", "greedy", "greedy_looping", "sampled", "sampled_looping")
-        sums = dict(zip(names, self._query(sql)[0], strict=True))
-        return sums | {"answers": self._query("SELECT count(*) FROM answers")[0][0]}
+        sums = dict(zip(names, self._query(sql, (done_under, done_under))[0], strict=True))
+        # no answer is ever removed, so the last row's number is their count
+        return sums | {"answers": self._query("SELECT coalesce(max(rowid), 0) FROM answers")[0][0]}
+
+    def spending(self) -> list[Spent]:
+        """What all sessions spent, by stage and model."""
+        if not self._query("SELECT 1 FROM sqlite_master WHERE name = 'spending'"):
+            return []  # a ledger from before this was kept, opened for reading only
+        return [Spent(*row) for row in self._query("SELECT * FROM spending ORDER BY stage, model")]
 
     # -- small facts of the run
 
@@ -234,7 +313,7 @@ class Ledger:
     def put(self, name: str, value: str) -> None:
         """Note a fact of the run (the resolved model's name); on disk when this returns."""
         try:
-            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+            self._connection.execute(_NOTE, (name, value))
         except sqlite3.Error as error:
             raise storage_error(self.path, error) from None
 
@@ -246,6 +325,29 @@ class Ledger:
         except sqlite3.Error as error:
             raise storage_error(self.path, error) from None
 
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection inside a transaction that is on disk when the block ends, and undone after an error in it."""
+        if self._writer is None:
+            raise StorageError(f"{self.path}: opened for reading only")
+        try:
+            self._changes()
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._rollback()
+            raise storage_error(self.path, error) from None
+        except BaseException:
+            self._rollback()
+            raise
+
+    def _changes(self) -> None:
+        """Something is about to be written: whatever was noted of the tables does not hold any more."""
+        if not self._changed:
+            self.put(TABLES_NOTE, "{}")
+            self._changed = True
+
     def _rollback(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
@@ -253,6 +355,7 @@ class Ledger:
     async def _submit(self, statements: list[Statement]) -> None:
         if self._writer is None:
             raise StorageError(f"{self.path}: opened for reading only")
+        self._changes()
         await self._writer.submit(statements)
 
 

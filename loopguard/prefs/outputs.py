@@ -29,6 +29,8 @@ CANDIDATES, PREFERENCES, PREFERENCES_JSONL, SKIPPED = (
     "skipped.parquet",
 )
 
+TABLES = (CANDIDATES, PREFERENCES, PREFERENCES_JSONL, SKIPPED)
+
 ROWS_PER_GROUP = 2_000
 """Rows held in memory before they are written: 2,000 candidates are some 20 MB of Python."""
 

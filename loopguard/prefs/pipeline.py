@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from loopguard.engines import Completion, Request
+from loopguard.engines import Completion, Engine, Request, Waits
 from loopguard.errors import ContextTooLong, EngineError, EngineUnavailable, LoopguardError
 from loopguard.loops.detector import Detector
 from loopguard.prefs.asking import Asker, NotAnswered
+from loopguard.prefs.budget import Accounts, Purse
 from loopguard.prefs.judging import Judgement, JudgeSpec, judge_one
-from loopguard.prefs.ledger import Ledger, Progress
+from loopguard.prefs.keeping import Keeper
+from loopguard.prefs.ledger import Progress
 from loopguard.prefs.outputs import Outcome, Provenance, Tables
 from loopguard.prefs.pairing import make_pairs, merge_equal
 from loopguard.prefs.recipe import Recipe
@@ -60,16 +62,64 @@ class Watcher(Protocol):
         """A line for a person."""
 
 
+@runtime_checkable
+class CountWatcher(Protocol):
+    """A Watcher that is also told of prompts that came through in other processes."""
+
+    def through(self, prompts: int, *, outputs: int, looping: int, failed: int) -> None:
+        """So many more prompts are through."""
+
+
+@runtime_checkable
+class PurseWatcher(Protocol):
+    """A Watcher that also tells what is spent."""
+
+    def paying_from(self, purse: Purse) -> None:
+        """The purse of the session: it can be looked into while the session works."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What the way of one prompt needs. With askers that hold no engine it only replays the ledger."""
 
     recipe: Recipe
-    ledger: Ledger
+    ledger: Keeper
     detector: Detector
     sampler: Asker
     judge: Asker
     spec: JudgeSpec | None
+    purse: Purse | None = None
+
+    @property
+    def replays(self) -> bool:
+        """Nothing is asked and nothing is waited for."""
+        return self.sampler.replays and self.judge.replays
+
+
+def make_step(
+    recipe: Recipe,
+    ledger: Keeper,
+    detector: Detector,
+    spec: JudgeSpec | None,
+    sampler: Engine | None,
+    judge: Engine | None,
+    *,
+    accounts: Accounts | None = None,
+) -> Step:
+    """A Step over a ledger; an engine that is None is only replayed; `accounts` keep what is spent, within a budget."""
+    judging = recipe.judge.engine_section(recipe.engine)
+    paid = accounts or Accounts()
+    return Step(
+        recipe=recipe,
+        ledger=ledger,
+        detector=detector,
+        spec=spec,
+        sampler=Asker(
+            ledger, sampler, model=recipe.engine.model, extra_body=recipe.engine.extra_body, account=paid.sampling
+        ),
+        judge=Asker(ledger, judge, model=judging.model, extra_body=judging.extra_body, account=paid.judging),
+        purse=paid.purse,
+    )
 
 
 async def build_one(prompt: Prompt, step: Step) -> Outcome:
@@ -94,7 +144,7 @@ async def build_one(prompt: Prompt, step: Step) -> Outcome:
 
 async def _sample(prompt: Prompt, step: Step, known: Known) -> list[tuple[Draw, list[Completion]]]:
     needed = draws(prompt, step.recipe.sampling)
-    found = await _all(step.sampler.ask(prompt.prompt_id, draw.request, known) for draw in needed)
+    found = await _all(step, (step.sampler.ask(prompt.prompt_id, draw.request, known) for draw in needed))
     return list(zip(needed, found, strict=True))
 
 
@@ -122,7 +172,7 @@ async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known:
                 return Judgement(None, f"too long for the judge: {error}")
             raise
 
-    found = await _all(one(candidate) for candidate in clean)
+    found = await _all(step, (one(candidate) for candidate in clean))
     judgements = dict(zip((c.index for c in clean), found, strict=True))
     return [
         dataclasses.replace(c, score=judgements[c.index].score, judge_error=judgements[c.index].error)
@@ -132,13 +182,24 @@ async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known:
     ]
 
 
-async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+async def _all(step: Step, work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """All results. Where any failed, the gravest error, once all have ended: every answer in flight was recorded then."""
-    found = await asyncio.gather(*work, return_exceptions=True)
+    found: list[T | BaseException]
+    if step.replays:
+        found = [await _caught(one) for one in work]
+    else:
+        found = await asyncio.gather(*work, return_exceptions=True)
     wrong = [one for one in found if isinstance(one, BaseException)]
     if wrong:
         raise min(wrong, key=_gravity)
     return [one for one in found if not isinstance(one, BaseException)]
+
+
+async def _caught(work: Coroutine[Any, Any, T]) -> T | BaseException:
+    try:
+        return await work
+    except Exception as error:
+        return error
 
 
 def _gravity(error: BaseException) -> int:
@@ -179,19 +240,23 @@ class Asked:
 
     stopped: bool = False
     error: LoopguardError | None = None
+    refused: str = ""
+    """Why the budget carried nothing more; "" when it did."""
 
 
 async def ask_missing(step: Step, *, workers: int, fingerprint: str, watcher: Watcher, stop: Stop) -> Asked:
     """Send every prompt that is not done under `fingerprint` through build_one, `workers` at a time."""
     rows = step.ledger.rows(todo_under=fingerprint)
-    asked, in_a_row = Asked(), 0
+    asked, in_a_row, purse = Asked(), 0, step.purse or Purse()
 
     async def work() -> None:
         nonlocal in_a_row
-        while not stop.wished and asked.error is None and (row := next(rows, None)) is not None:
+        while not (stop.wished or asked.error or purse.refused) and (row := next(rows, None)) is not None:
             assert row.prompt is not None
             try:
                 outcome = await build_one(row.prompt, step)
+                if not_asked(outcome):
+                    return  # the budget did not carry it
                 await step.ledger.record_progress(row.prompt.prompt_id, fingerprint, progress_of(outcome))
             except LoopguardError as error:
                 asked.error = asked.error or error
@@ -205,13 +270,21 @@ async def ask_missing(step: Step, *, workers: int, fingerprint: str, watcher: Wa
                     f"{in_a_row} prompts in a row failed; the last: {detail}"
                 )
 
-    await _run_until_stopped([asyncio.create_task(work()) for _ in range(workers)], asked, stop)
+    await _run_until_stopped([asyncio.create_task(work()) for _ in range(workers)], asked, stop, step)
+    asked.refused = purse.refused
     return asked
 
 
-async def _run_until_stopped(tasks: list[asyncio.Task[None]], asked: Asked, stop: Stop) -> None:
-    """Wait for the workers; after a wish to stop or an error, for GRACE seconds more."""
-    waiting, loop = set(tasks), asyncio.get_running_loop()
+def _only_waits(step: Step) -> bool:
+    """Nothing is in flight anywhere, and an engine waits for a server that is gone or busy."""
+    engines: list[object] = [asker.engine for asker in (step.sampler, step.judge)]
+    waiting = [engine for engine in engines if isinstance(engine, Waits)]
+    return len(waiting) == 2 and all(engine.idle for engine in waiting) and any(engine.stalled for engine in waiting)
+
+
+async def _run_until_stopped(tasks: list[asyncio.Task[None]], asked: Asked, stop: Stop, step: Step) -> None:
+    """Wait for the workers; after a wish to stop or an error, for GRACE seconds more, unless no answer can come."""
+    waiting, loop, in_vain = set(tasks), asyncio.get_running_loop(), 0
     deadline: float | None = None
     while waiting:
         done, waiting = await asyncio.wait(waiting, timeout=0.1)
@@ -219,6 +292,9 @@ async def _run_until_stopped(tasks: list[asyncio.Task[None]], asked: Asked, stop
             deadline = 0.0
         if deadline is None and (stop.wished or asked.error):
             deadline = loop.time() + GRACE
+        in_vain = in_vain + 1 if deadline is not None and _only_waits(step) else 0
+        if in_vain > 1:  # twice: what came just before the first look is being recorded
+            deadline = 0.0
         if waiting and (stop.wished > 1 or (deadline is not None and loop.time() > deadline)):
             for task in waiting:
                 task.cancel()
@@ -228,6 +304,11 @@ async def _run_until_stopped(tasks: list[asyncio.Task[None]], asked: Asked, stop
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
+
+
+def not_asked(outcome: Outcome) -> bool:
+    """Something that this prompt needs was neither answered nor refused yet."""
+    return isinstance(outcome.result, Skip) and outcome.result.reason == "not_asked"
 
 
 def progress_of(outcome: Outcome) -> Progress:
@@ -250,7 +331,7 @@ async def write_tables(step: Step, run_dir: Path, provenance: Provenance, *, wat
                 continue
             outcome = await build_one(row.prompt, step)
             watcher.wrote()
-            if isinstance(outcome.result, Skip) and outcome.result.reason == "not_asked":
+            if not_asked(outcome):
                 figures.missing += 1
                 continue
             tables.add(outcome)

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -59,20 +59,55 @@ class EngineSection(Section):
     """Who answers the prompts."""
 
     engine: EngineName = Field(
-        "embedded", description="embedded[:PATH.gguf|:hf:repo/file] | openai:BASE_URL | scripted:FILE"
+        "embedded", description="embedded[:PATH.gguf|:hf:repo/file] | openai:BASE_URL | scripted:FILE | vllm:MODEL"
     )
     model: str = Field("", description="model name at the server; empty: the only one that it serves")
     concurrency: int = Field(8, ge=1, le=4096, description="most requests in flight at one time")
     timeout: float = Field(600, gt=0, description="seconds for one request")
     max_retries: int = Field(6, ge=0, le=50, description="tries after the first, with back-off")
+    patience: float = Field(300, ge=0, description="seconds to wait for a server that is gone or busy (429, 503)")
     api_key_env: VariableName = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     context: int = Field(4096, ge=64, description="embedded engine: tokens of prompt and answer together")
     threads: int = Field(0, ge=0, description="embedded engine: threads; 0: all physical cores but one")
     extra_body: ExtraBody = Field(default_factory=dict, description="further fields of the request body")
+    engine_args: ExtraBody = Field(
+        default_factory=dict, description="vllm: its EngineArgs by name (max_model_len, ...)"
+    )
+    price_prompt: float = Field(0, ge=0, allow_inf_nan=False, description="of a million prompt tokens; 0: not given")
+    price_completion: float = Field(0, ge=0, allow_inf_nan=False, description="of a million sampled tokens")
+
+    @model_validator(mode="after")
+    def _arguments_of_vllm(self) -> EngineSection:
+        _arguments_are_for_vllm(self.engine, self.engine_args)
+        return self
 
     def options(self) -> EngineOptions:
         """What the engine itself is given: all but its name."""
-        return EngineOptions(**self.model_dump(exclude={"engine"}))
+        return EngineOptions(**self.model_dump(exclude={"engine", "price_prompt", "price_completion"}))
+
+
+def _arguments_are_for_vllm(engine: str, engine_args: Mapping[str, Any]) -> None:
+    if engine_args and engine.partition(":")[0] != "vllm":
+        raise ValueError(f"engine_args are vLLM's: they need an engine vllm:MODEL beside them, not {engine!r}")
+
+
+class EarlyStop(Section):
+    """vLLM's stop of repeating output (RepetitionDetectionParams): the last `min_count` stretches of one size are equal.
+
+    Whatever repeats every 128 tokens or fewer has a multiple among the sizes 64 to 128. With 6 stretches at least 320 tokens
+    follow the first one, one byte each or more: the detector wants 300 bytes where a loop is of marks alone. Fewer or smaller
+    ones save more and stop lists, and loops that the detector then does not see (benchmarks/early_stop.py).
+    """
+
+    max_pattern_size: int = Field(128, ge=1, le=4096, description="tokens in the largest stretch")
+    min_pattern_size: int = Field(64, ge=1, le=4096, description="tokens in the smallest stretch")
+    min_count: int = Field(6, ge=2, le=1024, description="stretches in a row that must be equal")
+
+    @model_validator(mode="after")
+    def _some_size(self) -> EarlyStop:
+        if self.min_pattern_size > self.max_pattern_size:
+            raise ValueError("min_pattern_size is at most max_pattern_size")
+        return self
 
 
 class SamplingSection(Section):
@@ -86,6 +121,7 @@ class SamplingSection(Section):
     top_p: float = Field(0.95, gt=0, le=1, description="nucleus of the samples; greedy ignores it")
     max_tokens: int = Field(1024, ge=1, description="most tokens in one candidate")
     seed: int = Field(0, description="seeds of all candidates derive from it and the prompt's id")
+    early_stop: Literal[False] | EarlyStop = Field(False, description="vLLM: stop looping candidates; true, or a table")
 
     @field_validator("temperature", mode="wrap")
     @classmethod
@@ -93,6 +129,18 @@ class SamplingSection(Section):
         numbers = value if isinstance(value, list | tuple) else [value]
         if not numbers or not all(_is_number(t) and 0 < t <= 5 for t in numbers):
             raise ValueError("a number above 0 and up to 5, or a list of such (temperature 0 is the greedy candidate)")
+        return known(value)
+
+    @field_validator("early_stop", mode="wrap")
+    @classmethod
+    def _a_table(cls, value: Any, known: Any) -> Any:
+        if isinstance(value, dict) or value is True:
+            try:
+                return parse_section(EarlyStop, value if isinstance(value, dict) else {}, where="its table")
+            except RecipeError as error:
+                raise ValueError(str(error).removeprefix("its table: ").removeprefix("recipe: ")) from None
+        if value is not False and not isinstance(value, EarlyStop):
+            raise ValueError(f"true, false, or a table with {', '.join(EarlyStop.model_fields)}")
         return known(value)
 
     @model_validator(mode="after")
@@ -129,17 +177,29 @@ class JudgeSection(Section):
     concurrency: int = Field(8, ge=1, le=4096)
     timeout: float = Field(120, gt=0)
     max_retries: int = Field(6, ge=0, le=50)
+    patience: float = Field(300, ge=0)
     api_key_env: VariableName = "OPENAI_API_KEY"
     context: int = Field(4096, ge=64)
     threads: int = Field(0, ge=0)
     extra_body: ExtraBody = Field(default_factory=dict)
+    engine_args: ExtraBody = Field(default_factory=dict, description="vllm; empty: those of the same engine as sampler")
+    price_prompt: float = Field(0, ge=0, allow_inf_nan=False, description="both 0 and no engine named: the sampler's")
+    price_completion: float = Field(0, ge=0, allow_inf_nan=False)
     attempts: int = Field(3, ge=1, le=20, description="times a reply that cannot be read is asked for, in all")
+
+    @model_validator(mode="after")
+    def _arguments_of_vllm(self) -> JudgeSection:
+        _arguments_are_for_vllm(self.engine, self.engine_args)
+        return self
 
     def engine_section(self, sampling: EngineSection) -> EngineSection:
         """The judge's engine: its own, or the sampling engine when none is named."""
         if not self.engine:
             return sampling if not self.model else sampling.model_copy(update={"model": self.model})
-        return EngineSection(**self.model_dump(exclude={"spec", "attempts"}))
+        own = self.model_dump(exclude={"spec", "attempts"})
+        if self.engine == sampling.engine and not self.engine_args:
+            own["engine_args"] = sampling.engine_args
+        return EngineSection(**own)
 
 
 class PairingSection(Section):
@@ -164,17 +224,42 @@ class OutputSection(Section):
     think_close: str = "\n</think>\n\n"
 
 
+class BudgetSection(Section):
+    """The most that all sessions of a run may spend together. No part of what is asked: a run goes on under another."""
+
+    requests: int = Field(0, ge=0, description="engine requests, judge's included; 0: no limit")
+    tokens: int = Field(0, ge=0, description="prompt and sampled tokens together; 0: no limit")
+    money: float = Field(0, ge=0, allow_inf_nan=False, description="in the currency of the prices; 0: no limit")
+
+
+class RaySection(Section):
+    """How `runner = "ray"` spreads a run over workers. No part of what is asked: a run can change between runners."""
+
+    address: str = Field("", description="auto or HOST:PORT of a cluster; empty: a Ray of its own on this machine")
+    sample_workers: int = Field(2, ge=1, le=100_000, description="workers that hold a sampling engine each")
+    judge_workers: int = Field(1, ge=1, le=100_000, description="workers that hold the judge's own engine, if any")
+    num_cpus: float = Field(1, ge=0, description="CPUs of one worker")
+    num_gpus: float = Field(0, ge=0, description="GPUs of one sampling worker")
+    judge_num_gpus: float = Field(0, ge=0, description="GPUs of one judging worker")
+    shards_at_once: int = Field(2, ge=1, le=64, description="shards in one worker's hands: each fills another's gaps")
+    prompts_per_shard: int = Field(0, ge=0, le=100_000, description="0: 4 shards a worker, at most 512 prompts each")
+    shared: str = Field("", description="folder that every node sees; empty: the run directory")
+
+
 class Recipe(Section):
     """A whole recipe; `Recipe()` is the default one."""
 
     name: str = "default"
     description: str = ""
+    runner: Literal["local", "ray"] = "local"
     engine: EngineSection = EngineSection()
     sampling: SamplingSection = SamplingSection()
     detector: dict[str, Any] = Field(default_factory=dict, description="settings of loopguard.Detector by name")
     judge: JudgeSection = JudgeSection()
     pairing: PairingSection = PairingSection()
     output: OutputSection = OutputSection()
+    budget: BudgetSection = BudgetSection()
+    ray: RaySection = RaySection()
 
     @field_validator("detector")
     @classmethod
@@ -188,6 +273,8 @@ class Recipe(Section):
     def asks(self) -> dict[str, Any]:
         """What decides the samples that are asked for, flat: two recipes equal here share their candidates."""
         flat = {f"sampling.{key}": value for key, value in self.sampling.model_dump(mode="json").items()}
+        if not self.sampling.early_stop:  # fingerprints from before it was known still hold
+            del flat["sampling.early_stop"]
         flat["engine.model"] = self.engine.model
         flat["engine.extra_body"] = self.engine.extra_body
         return flat
@@ -200,7 +287,7 @@ class Recipe(Section):
             table: Any = raw
             for section in sections:
                 table = table.get(section) if isinstance(table, dict) else None
-            if not isinstance(table, dict) or (not sections and key not in ("name", "description")):
+            if not isinstance(table, dict) or (not sections and key not in ("name", "description", "runner")):
                 raise RecipeError(f"{where}: unknown key {dotted!r}{_near(dotted, _all_keys())}")
             table[key] = value
         return parse_recipe(raw, where=where)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loopguard.errors import InputError
+from loopguard.prefs.budget import spent_of
+from loopguard.prefs.capabilities import noted
 from loopguard.prefs.ledger import FILE_NAME, Ledger
 from loopguard.prefs.outputs import CANDIDATES, PREFERENCES, SKIPPED
+from loopguard.prefs.recipe import Recipe, parse_recipe, read_toml
 from loopguard.prefs.summary import Rate
 
 if TYPE_CHECKING:
@@ -53,8 +56,9 @@ class Run:
     def status(self) -> Status:
         """How far the run is, from the ledger alone: also while another process works on it."""
         with Ledger.read(self.path) as ledger:
-            sums, total, mark = ledger.tally(), ledger.count(), ledger.get("fingerprint")
-            done = ledger.count(done_under=mark) if mark else sums["done"]
+            sums, total = ledger.tally(done_under=ledger.get("fingerprint") or ""), ledger.count()
+            done = sums["done"]
+            spent, engines = spent_of(self._recipe(), ledger), noted(ledger)
         return Status(
             total=total,
             done=done,
@@ -63,7 +67,13 @@ class Run:
             answers=sums["answers"],
             greedy=Rate(sums["greedy_looping"], sums["greedy"]),
             sampled=Rate(sums["sampled_looping"], sums["sampled"]),
+            spent=spent,
+            engines=engines,
         )
+
+    def _recipe(self) -> Recipe:
+        path = self.path / RECIPE
+        return parse_recipe(read_toml(path), where=str(path)) if path.is_file() else Recipe()
 
     def _file(self, name: str) -> Path:
         path = self.path / name
@@ -98,6 +108,10 @@ class Status:
     """Engine answers in the ledger, judge replies included."""
     greedy: Rate
     sampled: Rate
+    spent: dict[str, Any]
+    """As in summary.json: requests, tokens and money of all sessions, and the budget, if there is one."""
+    engines: dict[str, dict[str, Any]]
+    """Engine and model -> what they can do, as probed; see loopguard/engines/probe.py."""
 
 
 def open_run(path: str | Path) -> Run:

@@ -33,6 +33,7 @@ def base_seed(recipe_seed: int, prompt_id: str) -> int:
 def draws(prompt: Prompt, sampling: SamplingSection) -> list[Draw]:
     """The requests of one prompt, samples first, greedy last, so that prefix caching shares the prompt."""
     seed, index, found = base_seed(sampling.seed, prompt.prompt_id), 0, []
+    early_stop = sampling.early_stop.model_dump() if sampling.early_stop else None
     for temperature, block in groupby(sampling.temperatures()):
         n = len(list(block))
         found.append(
@@ -44,13 +45,16 @@ def draws(prompt: Prompt, sampling: SamplingSection) -> list[Draw]:
                     max_tokens=sampling.max_tokens,
                     seed=seed + index,
                     n=n,
+                    early_stop=early_stop,
                 ),
                 index,
             )
         )
         index += n
     if sampling.greedy:
-        request = Request(messages=prompt.messages, max_tokens=sampling.max_tokens, seed=seed + index)
+        request = Request(
+            messages=prompt.messages, max_tokens=sampling.max_tokens, seed=seed + index, early_stop=early_stop
+        )
         found.append(Draw(request, index))
     return found
 

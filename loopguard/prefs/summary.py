@@ -36,6 +36,8 @@ class Figures:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     wasted_tokens: float = 0.0
+    stopped_early: int = 0
+    stopped_early_tokens: int = 0
 
     def add(self, outcome: Outcome) -> None:
         """Count one prompt and its candidates."""
@@ -50,6 +52,9 @@ class Figures:
             self.scored += candidate.score is not None
             self.unscored += candidate.judge_error is not None
             self.completion_tokens += candidate.completion_tokens
+            if candidate.finish_reason == "repetition":
+                self.stopped_early += 1
+                self.stopped_early_tokens += candidate.completion_tokens
             if candidate.score:
                 self.score_methods[candidate.score.method] += 1
             if candidate.verdict and candidate.verdict.loop:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import re
 import sqlite3
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from loopguard.errors import StorageError
-from loopguard.prefs.database import storage_error
+from loopguard.prefs.database import CACHE_KB, LOG_PAGES, storage_error
 
 Statement = tuple[str, tuple[Any, ...]]
+"""One row for an `INSERT ... VALUES (?, ?)`. Rows of the same SQL keep their order; different SQL in one commit may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Writer:
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
             self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         except sqlite3.Error as error:
             raise storage_error(path, error) from None
         self._thread = threading.Thread(target=self._write_for_ever, name="ledger", daemon=True)
@@ -80,16 +86,39 @@ class Writer:
                 loop.call_soon_threadsafe(_wake, group, self._broken)
 
     def _commit(self, jobs: list[_Job]) -> None:
+        rows: dict[str, list[tuple[Any, ...]]] = {}
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 for sql, values in job.statements:
-                    self._connection.execute(sql, values)
+                    rows.setdefault(sql, []).append(values)
+            self._connection.execute("BEGIN IMMEDIATE")
+            for sql, values_of in rows.items():
+                self._execute(sql, values_of)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+    def _execute(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        """Many rows a statement: SQLite works on them beside the event loop's thread, which it else stops row by row."""
+        done = 0
+        while done < len(rows):
+            size = next(size for size in _SIZES if size <= len(rows) - done)
+            self._connection.execute(_of_rows(sql, size), [*chain.from_iterable(rows[done : done + size])])
+            done += size
+
+
+_SIZES = (64, 8, 1)
+
+
+@cache
+def _of_rows(sql: str, count: int) -> str:
+    """`INSERT ... VALUES (?, ?)` for so many rows."""
+    return sql if count == 1 else _ROW.sub(lambda row: ", ".join([row[0]] * count), sql, count=1)
+
+
+_ROW = re.compile(r"\(\?(?:, \?)*\)")
 
 
 def _by_loop(jobs: list[_Job]) -> dict[asyncio.AbstractEventLoop, list[_Job]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from loopguard.engines import Engine, EngineOptions, Request, open_engine
+from loopguard.engines.embedded import EmbeddedEngine
+from loopguard.engines.server import ServerEngine
 from loopguard.engines.weights import find_weights
 from loopguard.errors import ContextTooLong, EngineUnavailable, InputError
 
@@ -67,6 +70,30 @@ def test_greedy_logprobs_schema_and_length() -> None:
         assert json.loads(made.content)["score"] in (1, 2, 3)
         (cut,) = await engine.ask(replace(HELLO, n=1, max_tokens=3))
         assert (cut.finish_reason, cut.completion_tokens) == ("length", 3)
+
+    using(use, concurrency=2, context=512)
+
+
+def test_llama_cpps_server_asked_as_any_other_server() -> None:
+    """A server engine pointed at the address of the embedded one: what the probe finds of a real llama.cpp, and 5 + 1."""
+
+    async def use(engine: Engine) -> None:
+        assert isinstance(engine, EmbeddedEngine)
+        known = await engine.probe()
+        other = open_engine(f"openai:{engine._llama.listening_address}/v1", EngineOptions(model=engine.model))
+        assert isinstance(other, ServerEngine)
+        try:
+            found = await other.probe()
+            assert re.fullmatch(r"llama\.cpp b\S+", found.software)
+            assert replace(found, software="", probed="", reasoning=None) == replace(known, software="")
+            five = replace(HELLO, n=5)
+            assert await other.ask(five) == await engine.ask(five)
+            assert [len(await other.ask(replace(HELLO, n=1, temperature=0.0))) for _ in range(2)] == [1, 1]
+            (scored,) = await other.ask(replace(HELLO, n=1, temperature=0.0, max_tokens=1, top_logprobs=20))
+            assert scored.first_logprobs is not None
+            assert len(scored.first_logprobs) == 20
+        finally:
+            await other.close()
 
     using(use, concurrency=2, context=512)
 
@@ -137,7 +164,7 @@ asyncio.run(main())
         [sys.executable, "-c", program, __file__], capture_output=True, text=True, timeout=120, check=True
     )
     # the forgotten close is told by aiohttp, in Python's own way; llama.cpp says nothing
-    told = [line for line in done.stderr.splitlines() if not line.startswith(("Unclosed", "connect"))]
+    told = [line for line in done.stderr.splitlines() if not line.startswith(("Unclosed", "connect", "client_session"))]
     assert (done.stdout, told) == ("InputError\n", [])
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from loopguard.engines import Engine, EngineOptions, Request, open_engine
+from loopguard.engines.server import ServerEngine
 from loopguard.errors import ContextTooLong, EngineError, EngineUnavailable, InputError
 from tests.engines.test_server import FIVE, QUESTION, ask, using
 from tests.fake_server import serve
@@ -50,11 +53,10 @@ def test_trouble_that_passes(fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("429,retry_after=0.01", "HTTP 429: scripted 429"),
         ("500,retry_after=0.01,words=out of <b>memory", "HTTP 500: out of <b>memory"),
-        ("503,retry_after=0.01", "HTTP 503: scripted 503"),
+        ("502,retry_after=0.01", "HTTP 502: scripted 502"),
         ("cut", "cut in mid-answer"),
-        ("cut_before", ""),
+        ("cut_before", "Server disconnected"),
         ("empty_choices", "an answer without choices"),
         ("error_200", "an answer without choices: upstream failed, 502"),
         ("null", "a choice with content null (finish_reason 'stop')"),
@@ -80,42 +82,76 @@ def test_trouble_that_stays_is_an_error_for_that_request_only(fault: str, words:
         assert [entry["answered"] for entry in server.requests] == [False, False, False, True]
 
 
-def test_a_server_that_hangs() -> None:
+def test_a_server_that_hangs_is_asked_once_more() -> None:
     async def use(engine: Engine) -> None:
         with pytest.raises(EngineError, match=r"no answer in time \(2 tries\)"):
             await engine.ask(ONE)
 
     with serve(["hang,first=2"]) as server:
-        using(server, use, timeout=0.2, max_retries=1)
+        using(server, use, timeout=0.2, max_retries=6)
         assert len(server.requests) == 2
 
 
-def test_all_kinds_of_trouble_draw_on_one_budget() -> None:
-    with serve(["429,every=2,retry_after=0.01", "null"]) as server:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_costs_no_tries_but_patience(status: int) -> None:
+    async def use(engine: Engine) -> None:
+        assert len(await engine.ask(FIVE)) == 5  # turned away ten times
+        with pytest.raises(
+            EngineError, match=rf"HTTP {status}: scripted {status}, invalid_request_error \(\d+ tries\)"
+        ) as caught:
+            await engine.ask(replace(ONE, messages=[{"role": "user", "content": "poison"}]))
+        assert type(caught.value) is EngineError
+        assert len(await engine.ask(FIVE)) == 5
+
+    with serve([f"{status},first=10,retry_after=0.01", f"{status},contains=poison,retry_after=0.01"]) as server:
+        using(server, use, max_retries=0, patience=0.5)
+        assert [entry["answered"] for entry in server.requests[:11]] == [False] * 10 + [True]
+
+
+def test_without_patience_a_busy_server_is_asked_once() -> None:
+    with serve(["429"]) as server:
+        with pytest.raises(EngineError, match=r"HTTP 429: scripted 429, invalid_request_error \(1 try\)"):
+            ask(server, ONE, patience=0)
+        assert len(server.requests) == 1
+
+
+def test_no_money_is_not_waited_for() -> None:
+    with serve(["429,words=You exceeded your current quota"]) as server:
+        with pytest.raises(EngineUnavailable, match="exceeded your current quota"):
+            ask(server, ONE)
+        assert len(server.requests) == 1
+
+
+def test_all_failures_of_a_request_draw_on_one_budget() -> None:
+    with serve(["500,every=2,retry_after=0.01", "null"]) as server:
         with pytest.raises(EngineError, match=r"\(4 tries\)"):
             ask(server, ONE, max_retries=3)
         assert len(server.requests) == 4
 
 
-def test_retry_after_is_honoured() -> None:
+def test_retry_after_is_honoured_by_every_request() -> None:
+    async def use(engine: Engine) -> None:
+        await asyncio.gather(*(engine.ask(replace(ONE, seed=k)) for k in range(8)))
+
     with serve(["429,first=1,retry_after=1"]) as server:
-        began = time.monotonic()
-        ask(server, ONE)
-        assert time.monotonic() - began >= 1.0
+        using(server, use, concurrency=2)
+        first, *others = (entry["time"] for entry in server.requests)
+    assert len(others) == 8
+    assert sum(when - first >= 1.0 for when in others) >= 7, "but one that was on its way already"
 
 
-def test_a_retry_after_beyond_the_clients_own_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    sleep = asyncio.sleep
+def test_a_long_retry_after_is_waited_for_and_one_knows_that_it_waits() -> None:
+    async def use(engine: Engine) -> None:
+        asking = asyncio.create_task(engine.ask(ONE))
+        await until(lambda: isinstance(engine, ServerEngine) and engine.stalled)
+        await asyncio.sleep(0.2)
+        assert len(server.requests) == 1
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
-    async def quick(seconds: float) -> None:
-        waits.append(seconds)
-        await sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", quick)
     with serve(["429,first=1,retry_after=300"]) as server:
-        ask(server, ONE)
-        assert 300.0 in waits
+        using(server, use)
 
 
 def test_a_retry_after_of_hours_stops_the_run_and_says_so() -> None:
@@ -186,15 +222,75 @@ def test_a_prompt_refused_by_moderation_stops_only_itself() -> None:
     assert type(caught.value) is EngineError
 
 
-def test_a_server_that_goes_away() -> None:
+class Server:
+    """A server that can go and come back at the same address."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = given
+        self.asked: list[dict[str, Any]] = []
+        self.come()
+        self.url = self.server.url
+        self.given["port"] = int(self.url.split(":")[2].split("/")[0])
+
+    def come(self) -> None:
+        self.context = serve(**self.given)
+        self.server = self.context.__enter__()
+
+    def go(self) -> None:
+        self.context.__exit__(None, None, None)
+        self.asked += self.server.requests
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait for something; half a minute at most."""
+    for _ in range(3000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came")
+
+
+def test_a_server_that_goes_away_for_good() -> None:
     async def use(engine: Engine) -> None:
         assert await engine.ask(ONE)
-        await asyncio.to_thread(stop.__exit__, None, None, None)
-        with pytest.raises(EngineUnavailable, match=r"no server at http://127.0.0.1:\d+/v1: Connection refused"):
+        await asyncio.to_thread(server.go)
+        said = r"no server at http://127.0.0.1:\d+/v1: Connection refused \(waited 1 s for it to come back\)"
+        found = await asyncio.gather(*(engine.ask(ONE) for _ in range(20)), return_exceptions=True)
+        for error in found:
+            assert isinstance(error, EngineUnavailable)
+            assert re.fullmatch(said, str(error))
+        with pytest.raises(EngineUnavailable, match=said):
             await engine.ask(ONE)
 
-    stop = serve()
-    using(stop.__enter__(), use, max_retries=0)
+    server = Server()
+    using(server.server, use, patience=1, max_retries=0)
+
+
+def test_a_server_that_comes_back_loses_nothing_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loopguard.engines.delivery.TELL", 0.1)
+    told: list[str] = []
+
+    async def use(engine: Engine) -> None:
+        assert isinstance(engine, ServerEngine)
+        engine.tell(told.append)
+        asking = [asyncio.create_task(engine.ask(replace(ONE, seed=k))) for k in range(40)]
+        await until(lambda: len(server.server.requests) >= 12)
+        await asyncio.to_thread(server.go)  # with requests in flight
+        await until(lambda: engine.stalled and told)
+        server.come()
+        assert [len(found) for found in await asyncio.gather(*asking)] == [1] * 40
+
+    server = Server(latency=0.2)
+    using(server.server, use, max_retries=0, concurrency=8)
+    server.go()
+    (line,) = told
+    assert re.fullmatch(
+        r"the server at http\S+ does not answer since \d s; waiting up to 300 s \(engine\.patience\) "
+        r"for it to come back; Ctrl-C stops",
+        line,
+    )
+    answered = [entry["body"]["seed"] for entry in server.asked if entry["answered"]]
+    assert sorted(answered) == list(range(40)), "each once"
 
 
 # --- start: before any work

@@ -190,7 +190,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "6 of 206 outputs loop; counted in token ids" in done.stdout
     assert "SamplingParams(..., repetition_detection=RepetitionDetectionParams(max_pattern_size=" in done.stdout
-    assert "extra_body = { repetition_detection = { max_pattern_size = " in done.stdout
+    assert "recipe, under [sampling]: early_stop = { max_pattern_size = " in done.stdout
     assert "the share stopped may be as high as 1.88%" in done.stdout
     figures = json.loads(command("tune-vllm", file, "--json").stdout)
     assert figures["best"]["loops_stopped"] == 6

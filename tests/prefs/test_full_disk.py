@@ -91,7 +91,7 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(tmp_path: Path) -> None
         goes_on([*arguments, disk / "run"], disk / "run", server, tables(tmp_path / "whole"))
 
 
-@pytest.mark.parametrize("kilobytes", [100, 300])
+@pytest.mark.parametrize("kilobytes", [160, 300])
 def test_a_run_whose_files_may_not_grow(kilobytes: int, tmp_path: Path) -> None:
     """A limit on file size, which needs no right to mount: what SQLite meets there it reports as a failing disk."""
     prompts = write_prompts(tmp_path / "prompts.jsonl", questions(60))

@@ -23,7 +23,7 @@ from loopguard.engines.scripted import ScriptedEngine
 from loopguard.errors import EngineError, InputError, RunInUse, StorageError
 from loopguard.prefs.asking import Asker, NotAnswered
 from loopguard.prefs.keys import digest_messages, request_key
-from loopguard.prefs.ledger import Failure, Ledger, Progress, SourceRow
+from loopguard.prefs.ledger import Failure, Ledger, Progress, SourceRow, Spent, answer_from_text, answer_to_text
 from loopguard.records import Prompt
 from tests.prefs.disks import make_read_only, small_disk
 
@@ -125,6 +125,40 @@ def test_thousands_of_records_share_few_commits(tmp_path: Path) -> None:
     assert 0 < len(commits) < 500
     with Ledger.read(tmp_path) as ledger:
         assert {k: a.content for k, a in ledger.answers("p3").items()} == {key(k): str(k) for k in range(3, 5000, 97)}
+
+
+def test_answers_of_many_prompts_are_taken_in_at_once(tmp_path: Path) -> None:
+    async def use(ledger: Ledger) -> None:
+        await ledger.record("p0", {key(0): Completion(content="first")})
+
+    recording(tmp_path, use)
+    answers = [(f"p{k % 7}", key(k), answer_to_text(Completion(content=str(k)))) for k in range(1000)]
+    failures = [
+        ("p1", key(1), Failure("engine", "answered meanwhile")),
+        ("p9", key(9), Failure("engine", "bad \ud800")),
+    ]
+    with Ledger.open(tmp_path) as ledger:
+        ledger.ingest(iter(answers), iter(failures), [Spent("sampling", "m", 3, 20, 10)] * 2)
+    with Ledger.read(tmp_path) as ledger:
+        assert ledger.tally()["answers"] == 1000
+        assert ledger.answers("p0")[key(0)].content == "first"
+        assert ledger.answers("p3")[key(3)] == answer_from_text(answers[3][2]) == Completion(content="3")
+        assert ledger.failures("p1") == {}
+        assert ledger.failures("p9") == {key(9): Failure("engine", "bad \ufffd")}
+        assert ledger.spending() == [Spent("sampling", "m", 6, 40, 20)]
+
+
+def test_what_cannot_be_taken_in_whole_is_not_taken_in(tmp_path: Path) -> None:
+    def breaks() -> Any:
+        yield "p", key(1), "{}"
+        raise InputError("no more")
+
+    with Ledger.open(tmp_path) as ledger:
+        with pytest.raises(InputError, match="no more"):
+            ledger.ingest(breaks(), [])
+        assert ledger.answers("p") == {}
+    with Ledger.read(tmp_path) as ledger, pytest.raises(StorageError, match="reading only"):
+        ledger.ingest([], [])
 
 
 def test_records_from_several_event_loops_at_once(tmp_path: Path) -> None:
@@ -239,6 +273,7 @@ def _key(request: Request, model: str = "m", extra: dict[str, Any] | None = None
         {"seed": None},
         {"top_logprobs": 1},
         {"json_schema": {"type": "object"}},
+        {"early_stop": {"min_count": 4}},
     ],
 )
 def test_every_parameter_is_part_of_the_key(changed: dict[str, Any]) -> None:
@@ -254,6 +289,7 @@ def test_model_and_extra_fields_are_part_of_the_key_and_n_is_not() -> None:
 
 def test_a_new_field_of_a_request_must_be_thought_of() -> None:
     known = {"messages", "temperature", "top_p", "max_tokens", "seed", "n", "top_logprobs", "json_schema"}
+    known |= {"early_stop"}
     assert {field.name for field in dataclasses.fields(Request)} == known
 
 

@@ -34,7 +34,7 @@ def written(folder: Path, text: str, name: str = "mine.toml") -> str:
 
 
 def test_the_shipped_recipes() -> None:
-    assert names("pipelines") == ["demo", "liquid", "server"]
+    assert names("pipelines") == ["cluster", "demo", "liquid", "server"]
 
 
 @pytest.mark.parametrize("name", names("pipelines"))
@@ -65,6 +65,7 @@ def test_the_default_recipe() -> None:
         "top_p": 0.95,
         "max_tokens": 1024,
         "seed": 0,
+        "early_stop": False,
     }
     assert (recipe.judge.spec, recipe.judge.attempts) == ("helpfulness", 3)
     assert recipe.pairing.model_dump() == {"max_pairs_per_prompt": 1, "min_margin": 0.25, "trim_loops": 0}
@@ -88,7 +89,7 @@ WRONG: list[tuple[str, str]] = [
         "[pairing]\nzzz = 1",
         "unknown key 'pairing.zzz'; allowed: pairing.max_pairs_per_prompt, pairing.min_margin, pairing.trim_loops",
     ),
-    ("zzz = 1", "unknown key 'zzz'; allowed: name, description, detector, engine, sampling, judge, pairing, output"),
+    ("zzz = 1", "unknown key 'zzz'; allowed: name, description, runner, detector, engine, sampling, judge, pairing"),
     (
         "[pairing]\ntrim_loops = 1",
         "pairing.trim_loops: 0 (keep whole) or at least 2: after one copy nothing repeats yet (seen: 1)",
@@ -109,7 +110,10 @@ WRONG: list[tuple[str, str]] = [
         "[sampling]\nsamples = 2\ntemperature = [1, 2, 3]",
         "sampling: temperature: a list holds 1 to 2 (= samples) values",
     ),
-    ("sampling = 5", "sampling: a table with samples, greedy, temperature, top_p, max_tokens, seed (seen: 5)"),
+    (
+        "sampling = 5",
+        "sampling: a table with samples, greedy, temperature, top_p, max_tokens, seed, early_stop (seen: 5)",
+    ),
     ("detector = 5", "detector: Input should be a valid dictionary (seen: 5)"),
     ("[detector]\nmin_copy = 5", "detector: unknown detector setting 'min_copy'; did you mean min_copies"),
     ("[detector]\nmin_copies = 0", "detector: detector setting min_copies must be a number above 0, not 0"),
@@ -140,9 +144,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
     with pytest.raises(RecipeError, match=r"latin\.toml: not valid TOML: 'utf-8' codec"):
         load_recipe(str(tmp_path / "latin.toml"))
-    with pytest.raises(InputError, match=r"no such file: .*none\.toml \(a shipped one goes by its name: demo, liquid"):
+    with pytest.raises(InputError, match=r"no such file: .*none\.toml \(a shipped one goes by its name: cluster, demo"):
         load_recipe(str(tmp_path / "none.toml"))
-    with pytest.raises(InputError, match="no pipeline named 'liqiud'; there are demo, liquid, server, or pass a path"):
+    with pytest.raises(InputError, match="no pipeline named 'liqiud'; there are cluster, demo, liquid, server"):
         load_recipe("liqiud")
 
 
