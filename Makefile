@@ -10,7 +10,7 @@ RAY_READY := $(RAY_VENV)/.ready
 CONSUMERS_VENV ?= .venv-consumers
 CONSUMERS_READY := $(CONSUMERS_VENV)/.ready
 
-.PHONY: help demo test test-vllm test-ray test-consumers check bench bench-ray clean
+.PHONY: help demo test test-vllm test-ray test-consumers environments check bench bench-ray clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -68,6 +68,8 @@ test-ray: $(RAY_READY)  ## the Ray runner on a real Ray of two nodes, in an envi
 test-consumers: $(CONSUMERS_READY)  ## every export through its trainer's own loader, in an environment of its own (.venv-consumers, 2 GB)
 	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(CONSUMERS_VENV)/bin/python -m pytest tests/handover/consumers
 
+environments: $(VLLM_READY) $(RAY_READY) $(CONSUMERS_READY)  ## those of the three targets above, beforehand
+
 check: $(READY)  ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -77,6 +79,8 @@ bench: $(READY)  ## all benchmarks, raw results to benchmarks/results (half an h
 	$(BIN)/python -m benchmarks.start_up --json benchmarks/results/start_up.json
 	$(BIN)/python -m benchmarks.build_prefs_scripted --json benchmarks/results/scripted.json
 	$(BIN)/python -m benchmarks.build_prefs_server --json benchmarks/results/server.json
+	$(BIN)/python -m benchmarks.build_prefs_load --json benchmarks/results/load.json
+	$(BIN)/python -m benchmarks.check --json benchmarks/results/check.json
 	$(BIN)/python -m benchmarks.build_prefs_embedded --json benchmarks/results/embedded.json
 	$(BIN)/python -m benchmarks.detector.run --json benchmarks/results/detector-accuracy.json
 	$(BIN)/python -m benchmarks.detector.speed --json benchmarks/results/detector-speed.json
@@ -86,4 +90,4 @@ bench-ray: $(RAY_READY)  ## the Ray runner with simulated engines and real death
 	$(RAY_VENV)/bin/python -m benchmarks.scale_simulation --json benchmarks/results/scale.json
 
 clean:           ## remove the environment and caches; runs stay
-	rm -rf $(VENV) $(VLLM_VENV) $(RAY_VENV) .pytest_cache .mypy_cache .ruff_cache dist loopguard/loops/__pycache__
+	rm -rf $(VENV) $(VLLM_VENV) $(RAY_VENV) $(CONSUMERS_VENV) .pytest_cache .mypy_cache .ruff_cache dist loopguard/loops/__pycache__
