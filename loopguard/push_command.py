@@ -169,17 +169,24 @@ def _dry_run(
     run: Path, repo: str, *, split: float, licence: str | None, out: Path | None, as_json: bool, quiet: bool
 ) -> None:
     import tempfile
-    from contextlib import nullcontext
 
-    from loopguard.errors import InputError
+    from loopguard.errors import InputError, StorageError
     from loopguard.handover.push import dry_run
 
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: a new or empty folder is wanted")
-    with nullcontext(out) if out else tempfile.TemporaryDirectory(prefix="loopguard-push-") as folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        files = dry_run(run, repo, Path(folder), test_share=split, licence=licence)
-        sizes = {name: path.stat().st_size for name, path in files.items()}
+    try:
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".loopguard-push-", dir=out.parent if out else None) as folder:
+            made = Path(folder) / "made"
+            made.mkdir()
+            files = dry_run(run, repo, made, test_share=split, licence=licence)
+            sizes = {name: path.stat().st_size for name, path in files.items()}
+            if out is not None:  # under its name only when it is whole
+                made.rename(out)
+    except OSError as error:
+        raise StorageError(f"--out {out}: {error.strerror}") from error
     if as_json:
         print(json.dumps({"repo": repo, "files": sizes}, indent=2))
     elif not quiet:

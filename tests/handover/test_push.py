@@ -287,6 +287,8 @@ def test_a_dry_run_asks_the_hub_nothing_and_leaves_the_files(hub: PushHub, run: 
     pushed = hub.repos["me/pairs"].files()
     assert all((tmp_path / "dataset" / name).read_bytes() == pushed[name] for name in FILES)
     fails(push(hub, run, "--dry-run", "--out", tmp_path / "dataset"), "new or empty folder")
+    fails(push(hub, run, "--dry-run", "--out", tmp_path / "other", "--split", "1e-9"), "leaves none")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [run.name, "dataset"]
     assert json.loads(push(hub, run, "--dry-run", "--json").stdout)["files"].keys() == set(FILES)
 
 
