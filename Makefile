@@ -10,10 +10,10 @@ RAY_READY := $(RAY_VENV)/.ready
 CONSUMERS_VENV ?= .venv-consumers
 CONSUMERS_READY := $(CONSUMERS_VENV)/.ready
 
-.PHONY: help demo test test-vllm test-ray test-consumers environments check bench bench-ray clean
+.PHONY: help demo test test-vllm test-ray test-consumers environments check bench bench-vllm bench-ray clean
 
 help:            ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "loopguard needs Python 3.11 or later, this is " + sys.version)'
@@ -85,6 +85,10 @@ bench: $(READY)  ## all benchmarks, raw results to benchmarks/results (half an h
 	$(BIN)/python -m benchmarks.detector.run --json benchmarks/results/detector-accuracy.json
 	$(BIN)/python -m benchmarks.detector.speed --json benchmarks/results/detector-speed.json
 	$(BIN)/python -m benchmarks.scan ../shared/data/outputs.parquet --json benchmarks/results/scan.json
+
+bench-vllm: $(VLLM_READY)  ## build-prefs on vLLM over a bare LLM.chat, raw results to benchmarks/results (five minutes)
+	$(VLLM_VENV)/bin/python -m benchmarks.early_stop --tokenizer $(VLLM_VENV)/smollm2/tokenizer.json --json benchmarks/results/early_stop.json
+	$(VLLM_VENV)/bin/python -m benchmarks.build_prefs_vllm --model $(VLLM_VENV)/smollm2 --prompts 12 --max-tokens 128 --json benchmarks/results/vllm.json
 
 bench-ray: $(RAY_READY)  ## the Ray runner with simulated engines and real deaths, raw results to benchmarks/results (ten minutes)
 	$(RAY_VENV)/bin/python -m benchmarks.scale_simulation --json benchmarks/results/scale.json
