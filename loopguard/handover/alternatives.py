@@ -54,7 +54,12 @@ class Alternatives:
         """Have an answer for every place, as far as the engine gives one. Raises EngineUnavailable, LoopguardError."""
         engine = open_engine(self._spec, self._options)
         stop = threading.Event()
-        in_own_thread(lambda: asyncio.run(self._ask(engine, places, stop)), on_interrupt=stop.set)
+
+        def interrupted() -> bool:
+            stop.set()
+            return False
+
+        in_own_thread(lambda: asyncio.run(self._ask(engine, places, stop)), on_interrupt=interrupted)
         if stop.is_set():
             raise KeyboardInterrupt
 

@@ -127,13 +127,14 @@ class _Session:
     asking: bool = False
     shards: ShardRun | None = None
 
-    def interrupted(self) -> None:
-        """Ctrl-C, from the main thread. Raises KeyboardInterrupt where there is nothing left to end in good order."""
+    def interrupted(self) -> bool:
+        """Ctrl-C, from the main thread; whether there is nothing left to end in good order."""
         self.stop.wish()
         if self.stop.wished > 2 or (self.stop.wished == 2 and not self.asking):
-            raise KeyboardInterrupt  # starting, or writing tables: whatever is cut off there is done again
+            return True  # starting, or writing tables: whatever is cut off there is done again
         once = "stopping: waiting for the answers in flight, then writing what is there (Ctrl-C again: at once)"
         self.watcher.note(once if self.stop.wished == 1 else "leaving the answers in flight, writing what is there")
+        return False
 
     async def run(self, reader: PromptReader) -> Run:
         """Both passes, and the summary."""
