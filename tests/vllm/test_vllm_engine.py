@@ -132,8 +132,10 @@ def test_engines_of_the_same_model_share_it(shared: Shared) -> None:
 def test_an_unknown_sampling_parameter_is_told_with_near_names(
     shared: Shared, body: dict[str, Any], words: str
 ) -> None:
+    engine = shared.beside(extra_body=body)
     with pytest.raises(InputError, match=words.replace("?", r"\?")):
-        shared.run(shared.beside(extra_body=body).start())
+        shared.run(engine.start())
+    shared.run(engine.close())
 
 
 @pytest.mark.parametrize(
