@@ -20,6 +20,12 @@ ARGS = {"enforce_eager": True, "max_model_len": 1024, "dtype": "float32", "max_n
 """float32: in bfloat16 on a CPU two likely tokens can change places with the size of the batch."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What vLLM itself leaves behind when its engine is killed is no fault of ours; all other warnings stay errors."""
+    message = r"Exception ignored in: <function (Context|AsyncLLM)\.__del__"
+    config.addinivalue_line("filterwarnings", f"ignore:{message}:pytest.PytestUnraisableExceptionWarning")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def small_cache() -> Iterator[None]:
     """One GiB of key-value cache: room for 22 requests of 1,024 tokens. Without vLLM everything here is skipped."""
