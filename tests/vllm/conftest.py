@@ -22,7 +22,7 @@ ARGS = {"enforce_eager": True, "max_model_len": 1024, "dtype": "float32", "max_n
 
 def pytest_configure(config: pytest.Config) -> None:
     """What vLLM itself leaves behind when its engine is killed is no fault of ours; all other warnings stay errors."""
-    message = r"Exception ignored in: <function (Context|AsyncLLM)\.__del__"
+    message = r"Exception ignored in. <function (Context|AsyncLLM)\.__del__"
     config.addinivalue_line("filterwarnings", f"ignore:{message}:pytest.PytestUnraisableExceptionWarning")
 
 
