@@ -48,11 +48,11 @@ RUNS = 8
 # what `advance` carries from one position to the next, one integer each. LAST_MUCH: where an n-gram last came back often,
 # HITS: how many came back, SETTLED: symbols that have earned or cost, COMPARED: work done
 PERIOD, BEGIN, NOTED, HASH, LAST_MUCH, HITS, SETTLED, COMPARED = range(8)
-OPEN, BEST, STATE = 8, 17, 26
+OPEN, BEST, STATE = 8, 20, 32
 # the stretch that is open begins at OPEN, the best one so far at BEST: its score, its symbols (from, to), the first copy of its
 # first symbol, symbols that came back and the bytes back to their last copies, numbers that counted on, weight that was
-# new, and HITS then
-SCORE, FROM, TO, FIRST, STEPS, BACKS, COUNTED, FRESH, KNOWN, STRETCH = range(10)
+# new, and HITS then; what it is made of: letters, symbols without letters, letters that stand as symbols of their own
+SCORE, FROM, TO, FIRST, STEPS, BACKS, COUNTED, FRESH, KNOWN, LETTERS, MARKS, PIECES, STRETCH = range(13)
 
 # columns of a run
 RUN_BEGIN, RUN_END, RUN_PERIOD, RUN_WEIGHT, RUN_WASTED, RUN_KNOWN, RUN = range(7)
@@ -238,12 +238,24 @@ def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[
 
 @kernel
 def _keep(
-    state: NDArray[np.int64], score: int, to: int, steps: int, backs: int, counted: int, news: int, known: int
+    at: int,
+    state: NDArray[np.int64],
+    score: int,
+    to: int,
+    steps: int,
+    backs: int,
+    counted: int,
+    news: int,
+    known: int,
+    letters: int,
+    marks: int,
+    pieces: int,
 ) -> None:
-    """The open stretch is the best one so far."""
-    state[BEST + SCORE], state[BEST + TO], state[BEST + STEPS], state[BEST + BACKS] = score, to, steps, backs
-    state[BEST + COUNTED], state[BEST + FRESH], state[BEST + KNOWN] = counted, news, known
-    state[BEST + FROM], state[BEST + FIRST] = state[OPEN + FROM], state[OPEN + FIRST]
+    """Write the open stretch to `at`: OPEN, or BEST where it is the best one so far."""
+    state[at + SCORE], state[at + TO], state[at + STEPS], state[at + BACKS] = score, to, steps, backs
+    state[at + COUNTED], state[at + FRESH], state[at + KNOWN] = counted, news, known
+    state[at + LETTERS], state[at + MARKS], state[at + PIECES] = letters, marks, pieces
+    state[at + FROM], state[at + FIRST] = state[OPEN + FROM], state[OPEN + FIRST]
 
 
 @kernel
@@ -280,6 +292,7 @@ def advance(
     hits, settled, compared = state[HITS], state[SETTLED], 0
     score, steps, backs, counted = state[OPEN + SCORE], state[OPEN + STEPS], state[OPEN + BACKS], state[OPEN + COUNTED]
     news, to, known, best = state[OPEN + FRESH], state[OPEN + TO], state[OPEN + KNOWN], state[BEST + SCORE]
+    letters, marks, pieces = state[OPEN + LETTERS], state[OPEN + MARKS], state[OPEN + PIECES]
     rising = False
     for i in range(low, high):
         symbol = symbols[i]
@@ -368,13 +381,19 @@ def advance(
                 if gain == 0:
                     continue
                 score, steps, backs, counted, news = 0, 0, 0, 0, 0
+                letters, marks, pieces = 0, 0, 0
                 state[OPEN + FROM], state[OPEN + FIRST] = t, _first_copy(t, i, back, chain)
             if fresh > 0 and rising:
-                _keep(state, score, to, steps, backs, counted, news, known)
+                _keep(BEST, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)
                 rising = False
             score += gain - cost * fresh
             counted += counts
             news += fresh
+            if kinds[t] == NUMBER or weight == 0:
+                marks += 1
+            else:
+                letters += weight
+                pieces += kinds[t] == PIECE
             if copies > 0:
                 to, known = t + 1, hits
                 steps += 1
@@ -384,9 +403,8 @@ def advance(
     state[HASH], state[LAST_MUCH], state[HITS] = np.int64(hashed), last_much, hits
     state[SETTLED], state[COMPARED] = settled, state[COMPARED] + compared
     if rising:
-        _keep(state, score, to, steps, backs, counted, news, known)
-    state[OPEN + SCORE], state[OPEN + TO], state[OPEN + STEPS], state[OPEN + BACKS] = score, to, steps, backs
-    state[OPEN + COUNTED], state[OPEN + FRESH], state[OPEN + KNOWN] = counted, news, known
+        _keep(BEST, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)
+    _keep(OPEN, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)
     _note_run(symbols, values, weights, starts, high, rule[4], state, runs)
 
 

@@ -19,7 +19,10 @@ from loopguard.loops.repetition import (
     GRAM,
     HITS,
     KNOWN,
+    LETTERS,
+    MARKS,
     OPEN,
+    PIECES,
     RUN_BEGIN,
     RUN_END,
     RUN_KNOWN,
@@ -43,6 +46,8 @@ RUN_OPEN, RUN_SHORT, RUN_LONG, STRETCH_RULE, STRETCH_OPEN = range(5)
 _GAP = 3 * GRAM
 """N-grams in a row that need not come back inside a first copy: those that hold one slot, and a few more."""
 _PIPE, _PLUS = 0x7C, 0x2B
+_PIECES = 0.3
+"""Share of symbols that are single letters of runs without spaces, from which a stretch is no prose: bases, base64."""
 
 
 @kernel
@@ -82,6 +87,25 @@ def _run_rule(
             rule = RUN_OPEN
         loud = max(loud, at_end)
     return rule, loud
+
+
+@kernel
+def _needed(at: int, plain: bool, limits: NDArray[np.float64], state: NDArray[np.int64]) -> float:
+    """The score from which the stretch at BEST or OPEN is a loop: less for prose, more for rows that each say something new.
+
+    `plain` is False for token ids, of which it is not known what they are.
+    """
+    needed = limits[8] if at == BEST else limits[9]
+    letters, marks = max(1, state[at + LETTERS]), state[at + MARKS]
+    dense, gained = marks / max(1, state[at + TO] - state[at + FROM]), state[at + SCORE] / letters
+    if not plain:
+        return needed
+    if dense > limits[16] and gained < limits[17]:
+        return needed * limits[18]
+    few, enough = (limits[11], limits[12]) if at == BEST else (limits[13], limits[14])
+    if dense < few and gained >= enough and state[at + PIECES] < _PIECES * (state[at + TO] - state[at + FROM]):
+        return needed * limits[15]
+    return needed
 
 
 @kernel
@@ -129,8 +153,9 @@ def judge(
                 count, size, end, runs[row, RUN_END], runs[row, RUN_KNOWN], limits[7], state
             )
             found += 1
-    loudest = max(loudest, state[BEST + SCORE] / limits[8], state[OPEN + SCORE] / limits[9])
-    return _stretches(found, count, size, starts, again, limits, state, loops), loudest
+    for at in (BEST, OPEN):
+        loudest = max(loudest, state[at + SCORE] / _needed(at, data.size > 0, limits, state))
+    return _stretches(found, count, size, data.size > 0, starts, again, limits, state, loops), loudest
 
 
 @kernel
@@ -150,6 +175,7 @@ def _stretches(
     found: int,
     count: int,
     size: int,
+    plain: bool,
     starts: NDArray[np.int64],
     again: NDArray[np.uint8],
     limits: NDArray[np.float64],
@@ -159,7 +185,7 @@ def _stretches(
     """Add the best stretch and the open one, unless the runs found already say nearly all of it."""
     runs = found
     for at in (BEST, OPEN):
-        if state[at + SCORE] < (limits[8] if at == BEST else limits[9]):
+        if state[at + SCORE] < _needed(at, plain, limits, state):
             continue
         if at == OPEN and found > runs and state[BEST + FIRST] == state[OPEN + FIRST]:
             continue
