@@ -41,6 +41,7 @@ _HOME = {
     "scan": "loopguard.loops.frames",
     "show": "loopguard.loops.show",
     "tune_vllm": "loopguard.loops.tune",
+    "vocabulary": "loopguard.loops.vocabulary",
 }
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "scan",
     "show",
     "tune_vllm",
+    "vocabulary",
 ]
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from loopguard.loops.stopping import LoopStopping, LoopWatch
     from loopguard.loops.stream import StreamDetector
     from loopguard.loops.tune import tune_vllm
+    from loopguard.loops.vocabulary import vocabulary
     from loopguard.prefs.build import build_prefs
     from loopguard.prefs.judging import JudgeSpec, load_judge
     from loopguard.prefs.recipe import Recipe, load_recipe

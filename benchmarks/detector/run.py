@@ -26,7 +26,7 @@ from benchmarks.detector.corpora import corpus
 from benchmarks.detector.installed import installed
 from benchmarks.detector.rivals import RULES
 from benchmarks.detector.rows import Row, fold
-from benchmarks.detector.tokens import tokenizer
+from benchmarks.detector.tokens import token_bytes, tokenizer
 from benchmarks.environment import environment
 from benchmarks.shared import shared_data
 
@@ -101,16 +101,26 @@ def measure(rows: Sequence[Row], detector: Any, encode: Callable[[str], list[int
         for name, (fired, rate) in said.items()
     ]
     on_ids = [detector.detect(tokens).looping for tokens in ids]
-    same = sum(a == b.looping for a, b in zip(on_ids, verdicts, strict=True))
+    pieces = token_bytes()
+    with_bytes = [detector.detect(tokens, vocabulary=pieces).looping for tokens in ids] if pieces else None
     return {
         "texts": len(rows),
         "loops": sum(truth),
         "megabytes": size / 1e6,
         "rules": rules,
         "spans": spans(rows, verdicts),
-        "tokens": {"same_verdict_on_ids": same / max(1, len(rows)), **rates(truth, on_ids)},
+        "tokens": {
+            "same_verdict_on_ids": agreement(on_ids, [v.looping for v in verdicts]),
+            "same_verdict_with_vocabulary": with_bytes and agreement(with_bytes, [v.looping for v in verdicts]),
+            **rates(truth, on_ids),
+        },
         "errors": errors(rows, truth, said[OURS][0]),
     }
+
+
+def agreement(some: Sequence[bool], others: Sequence[bool]) -> float:
+    """Share of texts on which both say the same."""
+    return sum(a == b for a, b in zip(some, others, strict=True)) / max(1, len(some))
 
 
 def errors(rows: Sequence[Row], truth: Sequence[bool], said: Sequence[bool]) -> dict[str, dict[str, int]]:
@@ -160,7 +170,9 @@ def report(name: str, result: dict[str, Any], *, show_errors: bool) -> str:
         }
         listed = ", ".join(f"{what} {share:.1%}" for what, share in shares.items())
         parts.append(f"\nOurs on {spans['planted']} planted loops: {listed}")
-    parts.append(f"Ours on token ids: the same verdict {tokens['same_verdict_on_ids']:.1%}, F1 {tokens['f1']:.3f}")
+    parts.append(f"Ours on bare token ids: the same verdict {tokens['same_verdict_on_ids']:.1%}, F1 {tokens['f1']:.3f}")
+    if tokens["same_verdict_with_vocabulary"] is not None:
+        parts.append(f"Ours on token ids with their vocabulary: {tokens['same_verdict_with_vocabulary']:.1%}")
     if show_errors:
         parts += [f"{side}: {categories}" for side, categories in result["errors"].items()]
     return "\n".join(parts)

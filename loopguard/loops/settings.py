@@ -67,8 +67,8 @@ class DetectorSettings:
     dense_yield: float = 0.5
     """Score over letters below which such a stretch says something new in every row."""
     dense_factor: float = 2.0
-    """Such a stretch needs this much of `stretch_score` and `open_score`: of 48 files of an operating system that
-    were flagged without it 13 are let go, of 232 loops read in outputs one (fit.py)."""
+    """Such a stretch needs this much of `stretch_score` and `open_score`: headers, SQL and configuration that a program
+    wrote stay below."""
     stretch_copies: int = 4
     """Copies before a letter that comes back counts. Refrains and recaps come back three times."""
     new_cost: int = 6
