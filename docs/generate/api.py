@@ -31,4 +31,4 @@ def _block(name: str) -> str:
     import loopguard
 
     home = getattr(loopguard, "_HOME")[name]  # noqa: B009
-    return f"### {name} {{ #loopguard.{name} }}\n\n::: {home}.{name}"
+    return f'<span id="loopguard.{name}"></span>\n\n::: {home}.{name}'

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from typing import Any
 
 
 def reference() -> str:
@@ -19,8 +20,19 @@ def reference() -> str:
         env=os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"},
     ).stdout
     body = made.partition("\n")[2]  # the page has a heading of its own
-    lines = (_line(line) for line in body.splitlines())
+    purposes = _purposes()
+    lines = (purposes.get(line.partition(":")[0]) or _line(line) for line in body.splitlines())
     return "\n".join(lines).strip() + "\n"
+
+
+def _purposes() -> dict[str, str]:
+    """ "* `verb`" -> that with its purpose in full, which typer cuts after some forty characters."""
+    import typer.main
+
+    from loopguard.cli import app
+
+    group: Any = typer.main.get_command(app)
+    return {f"* `{name}`": f"* `{name}`: {one.get_short_help_str(limit=200)}" for name, one in group.commands.items()}
 
 
 _CODE_SPAN = re.compile(r"`[^`]+`")

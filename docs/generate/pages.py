@@ -22,7 +22,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "sizes": field.sizes,
     "intervals": field.intervals,
     "measured": figures.measured,
-    "machine": figures.machine,
+    "machine": lambda: f"Measured on {figures.machine()}.",
     "command": command.reference,
     "recipe": schemas.recipe,
     "judge": schemas.judge,

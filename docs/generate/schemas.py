@@ -141,7 +141,7 @@ def table_columns(name: str) -> str:
 
 def _arrow(kind: Any) -> str:
     names = {"string": "text", "int64": "integer", "double": "number", "bool": "boolean"}
-    return names.get(str(kind), "list of {role, content}")
+    return names.get(str(kind), "list of messages")
 
 
 def verdict_columns() -> str:
