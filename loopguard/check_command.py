@@ -189,7 +189,7 @@ def _writer(path: Path) -> Iterator[Callable[[Finding], None]]:
 def _progress() -> Iterator[Callable[[int], None]]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from loopguard.terminal import err
+    from loopguard.console import err
 
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} pairs"), TimeElapsedColumn())
     with Progress(*columns, console=err(), transient=True) as bar:
@@ -219,12 +219,12 @@ def print_checked(figures: dict[str, Any], advice: Advice, failed: list[str]) ->
 
 
 def _figures_table(figures: dict[str, Any]) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
+    from loopguard.console import plain_table
     from loopguard.visible import visible
 
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = plain_table(head=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _figure_lines(figures):
@@ -262,12 +262,10 @@ def _figure_lines(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _faults_table(figures: dict[str, Any], failed: list[str]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
+    from loopguard.console import plain_table
     from loopguard.handover.measured import FAULTS
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column("fault", no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
@@ -281,13 +279,10 @@ def _faults_table(figures: dict[str, Any], failed: list[str]) -> Table:
 
 
 def _settings_table(title: str, settings: list[Setting], pairs: int, prompts: int) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from loopguard.console import plain_table
 
     what = f"{pairs:,} pairs" if title == "before and after" else f"{prompts:,} prompts"
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=f"{title} ({what})", title_justify="left"
-    )
+    table = plain_table(title=f"{title} ({what})")
     table.add_column("setting", no_wrap=True)
     for name in ("pairs", "loops\nseen", "equal", "dropped", "EOS in\ncut text", "shorter\nwins", "tokens"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -73,6 +73,7 @@ def build_prefs(
     prompts: Annotated[
         str,
         typer.Argument(
+            metavar="PROMPTS",
             help="Prompts: a .jsonl, .json, .csv, .tsv or .parquet file (.gz too), or hf:user/dataset[:split].",
             show_default=False,
         ),
@@ -112,7 +113,9 @@ def build_prefs(
     ] = None,
     api_key_env: Annotated[
         str | None,
-        typer.Option(help="Environment variable that holds the key. [default: OPENAI_API_KEY]", rich_help_panel=WHO),
+        typer.Option(
+            help="Environment variable that holds the key.", show_default="OPENAI_API_KEY", rich_help_panel=WHO
+        ),
     ] = None,
     samples: Annotated[int | None, typer.Option(help="Candidates at a temperature.", rich_help_panel=DRAW)] = None,
     temperature: Annotated[
@@ -175,7 +178,9 @@ def build_prefs(
     ] = False,
     runner: Annotated[
         str | None,
-        typer.Option(help="local (this process) or ray (workers of Ray Data). [default: local]", rich_help_panel=RUN),
+        typer.Option(
+            help="local (this process) or ray (workers of Ray Data).", show_default="local", rich_help_panel=RUN
+        ),
     ] = None,
     ray_address: Annotated[
         str | None,
@@ -310,7 +315,7 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
 
 @app.command("status")
 def status(
-    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """How far a run is: done, missing, failed, and the loop rate so far. Also while it works."""
@@ -322,6 +327,10 @@ def status(
         print(json.dumps(asdict(found.status()), indent=2))
     else:
         print_status(found, found.status(), out())
+
+
+_ORDER = ("build-prefs", "status", "scan", "tune-vllm", "check", "export", "push")
+app.registered_commands.sort(key=lambda verb: _ORDER.index(verb.name) if verb.name in _ORDER else len(_ORDER))
 
 
 def _same_command() -> str:

@@ -18,7 +18,7 @@ FORM, FTPO = "Form", "ftpo"
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run directory.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.", show_default=False)],
     format: Annotated[str, typer.Option("--format", "-f", help=f"One of {FORMATS}.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write; RUN-FORMAT here, if not given.")

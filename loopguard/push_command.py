@@ -29,7 +29,7 @@ Private = Annotated[
 
 
 def push(
-    run: Annotated[Path, typer.Argument(help="Run directory.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.", show_default=False)],
     repo: Annotated[
         str, typer.Argument(metavar="USER/NAME", help="Dataset on the Hub, made if there is none.", show_default=False)
     ],
@@ -38,7 +38,7 @@ def push(
     ] = False,
     revision: Annotated[
         str | None,
-        typer.Option(help="Branch, made if there is none, or refs/pr/N. [default: main]", rich_help_panel=WHERE),
+        typer.Option(help="Branch, made if there is none, or refs/pr/N.", show_default="main", rich_help_panel=WHERE),
     ] = None,
     create_pr: Annotated[
         bool, typer.Option("--create-pr", help="Open a pull request instead of committing.", rich_help_panel=WHERE)
@@ -53,7 +53,8 @@ def push(
         str | None,
         typer.Option(
             "--license",
-            help="The dataset's licence, such as apache-2.0. [default: that of the prompts' dataset, else unknown]",
+            help="The dataset's licence, such as apache-2.0.",
+            show_default="that of the prompts' dataset, else unknown",
             rich_help_panel=WHAT,
         ),
     ] = None,

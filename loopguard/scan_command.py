@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 something the user can mend; 3 some files or rows could no
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def scan(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Files (.jsonl, .json, .csv, .tsv, each also .gz; .parquet), folders, 'globs', hf:user/dataset[:split].",
             show_default=False,
         ),
@@ -146,9 +147,8 @@ class _Line:
         if self._live and now - self._told > _EVERY:
             self._told = now
             pace = counts.size / 1e6 / (now - self.begun)
-            print(
-                f"\r\x1b[K{counts.rows:,} rows, {pace:.0f} MB/s, {counts.overall}", end="", file=sys.stderr, flush=True
-            )
+            line = f"{counts.rows:,} rows, {pace:.0f} MB/s, {counts.overall}"[: _columns() - 1]
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self._live:
@@ -157,6 +157,14 @@ class _Line:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.begun
+
+
+def _columns() -> int:
+    """Characters in a line of the terminal: a longer one could not be taken back."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def _report(result: ScanResult, line: _Line) -> dict[str, Any]:
@@ -170,8 +178,8 @@ def print_result(result: ScanResult, out_file: Path | None) -> None:
     for line in _remarks(result):
         say(line)
     for example in result.examples:
-        say(f"\n--- {_title(example)}", style="bold")
-        say(_marked(example))
+        say_raw(f"\n--- {_title(example)}", style="bold")
+        say_raw(_marked(example))
     if out_file is not None:
         say(f"verdicts: {out_file}")
 
@@ -180,33 +188,40 @@ def say(text: str | Text, *, style: str = "") -> None:
     """A line for a person; long ones are wrapped on a terminal alone, so that `grep` finds what it looks for."""
     from rich.text import Text
 
-    from loopguard.terminal import out
+    from loopguard.console import out
     from loopguard.visible import visible
 
     console = out()
     console.print(Text(visible(text), style) if isinstance(text, str) else text, soft_wrap=not console.is_terminal)
 
 
-def print_table(table: Table) -> None:
-    """A table, never cut: where there is no terminal it is as wide as it needs to be."""
-    from loopguard.terminal import out
+def say_raw(text: str | Text, *, style: str = "") -> None:
+    """Text whose lines stay whole: what models wrote, what is there to be pasted."""
+    from rich.text import Text
 
-    console = out()
-    if not console.is_terminal:
-        console.width = max(console.width, 160)
-    console.print(table, soft_wrap=False)
+    from loopguard.console import out, put_raw
+    from loopguard.visible import visible
+
+    put_raw(Text(visible(text), style) if isinstance(text, str) else text, out())
+
+
+def print_table(table: Table) -> None:
+    """A table and an empty line."""
+    from loopguard.console import out, put
+
+    put(table, out())
+    print()
 
 
 def rates_table(result: ScanResult) -> Table:
     """Loop rates: all, by kind, by group."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
+    from loopguard.console import plain_table
     from loopguard.visible import visible
 
     counts = result.counts
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = plain_table()
     for name in ("outputs", "loop rate", "95 % interval", "looping", "of"):
         table.add_column(name, justify="left" if name == "outputs" else "right", overflow="fold")
 
@@ -246,25 +261,21 @@ def _remarks(result: ScanResult) -> Iterator[str]:
 
 
 def _title(example: Example) -> str:
-    verdict = example.verdict
-    end = "to the end" if verdict["loop_terminal"] else "left again"
-    return f"{example.source}, row {example.row}: {verdict['loop_kind']} loop, {end}, x {verdict['loop_repeats']:.1f}"
+    from loopguard.console import loop_in_words
+
+    words = loop_in_words(*(example.verdict[f"loop_{name}"] for name in ("kind", "terminal", "repeats")))
+    return f"{example.source}, row {example.row:,}: {words}"
 
 
 def _marked(example: Example) -> Text:
-    """The output with its loop in colour."""
-    from rich.text import Text
-
+    """The output with its loop marked."""
+    from loopguard.console import marked, out
     from loopguard.loops.show import pieces
     from loopguard.records import Loop
 
-    found = example.verdict
     names = ("kind", "terminal", "start", "end", "period", "repeats")
-    styles = {"first": "bold yellow", "copy": "bold red", "folded": "italic dim", "left_out": "italic dim"}
-    marked = Text()
-    for role, text in pieces(example.output, [Loop(**{name: found[f"loop_{name}"] for name in names})]):
-        marked.append(text if role in ("text", "first", "copy") else f" {text} ", style=styles.get(role, ""))
-    return marked
+    loop = Loop(**{name: example.verdict[f"loop_{name}"] for name in names})
+    return marked(pieces(example.output, [loop]), out())
 
 
 def complain_of(reading: Reading) -> None:

@@ -13,10 +13,14 @@ pipelines = typer.Typer(help="The recipes that come with loopguard.", no_args_is
 def _list(kind: str) -> None:
     import tomllib
 
+    from loopguard.console import out, plain_table, put
     from loopguard.house import names, shipped
 
+    table = plain_table(head=False)
     for name in names(kind):
-        print(f"{name:14}{tomllib.loads((shipped(kind) / f'{name}.toml').read_text()).get('description', '')}")
+        spec = tomllib.loads((shipped(kind) / f"{name}.toml").read_text(encoding="utf-8"))
+        table.add_row(name, str(spec.get("description", "")))
+    put(table, out())
 
 
 def _show(kind: str, name: str) -> None:
@@ -32,7 +36,7 @@ def judges_list() -> None:
 
 
 @judges.command("show")
-def judges_show(name: Annotated[str, typer.Argument(help="A judge's name, or a path.")]) -> None:
+def judges_show(name: Annotated[str, typer.Argument(metavar="NAME", help="A judge's name, or a path.")]) -> None:
     """The whole of one judge: copy it to a file, change it, pass the path as --judge."""
     _show("judges", name)
 
@@ -44,6 +48,6 @@ def pipelines_list() -> None:
 
 
 @pipelines.command("show")
-def pipelines_show(name: Annotated[str, typer.Argument(help="A recipe's name, or a path.")]) -> None:
+def pipelines_show(name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe's name, or a path.")]) -> None:
     """The whole of one recipe: copy it to a file, change it, pass the path as --pipeline."""
     _show("pipelines", name)

@@ -7,11 +7,10 @@ models is printed with its control characters made visible, never as markup: an 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,10 +20,15 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
+from loopguard.console import err, loop_in_words, marked, plain_table, put, put_raw
+from loopguard.console import out as out
+from loopguard.loops.show import pieces
+from loopguard.loops.statistics import Rate
 from loopguard.prefs import capabilities
+from loopguard.records import Loop
 from loopguard.visible import visible as visible
 
 if TYPE_CHECKING:
@@ -34,16 +38,6 @@ if TYPE_CHECKING:
 
 EVERY = 30.0
 """Seconds between two lines of progress where there is no terminal."""
-
-
-def out() -> Console:
-    """Where results go: stdout, without colour unless it is a terminal."""
-    return Console(highlight=False)
-
-
-def err() -> Console:
-    """Where progress and errors go: stderr."""
-    return Console(stderr=True, highlight=False)
 
 
 class TerminalWatcher:
@@ -63,7 +57,7 @@ class TerminalWatcher:
         """The first pass starts."""
         self._total, self._done, self._begun, self._told = total, done, time.monotonic(), time.monotonic()
         if done and not self._quiet:
-            self.note(f"{done} of {total} prompts are in the ledger already; {total - done} to go")
+            self.note(f"{done:,} of {total:,} prompts are in the ledger already; {total - done:,} to go")
         if done < total:
             self._start("asking")
 
@@ -115,17 +109,19 @@ class TerminalWatcher:
     def _figures(self) -> str:
         rate = self._session / max(time.monotonic() - self._begun, 1e-6)
         loops = f"{self._looping / self._outputs:.1%} of outputs loop" if self._outputs else ""
-        failed = f", {self._failed} failed" if self._failed else ""
+        failed = f", {self._failed:,} failed" if self._failed else ""
         spent = self._purse.told(through=self._session, left=self._total - self._done) if self._purse else ""
         said = f"{loops}{failed}" + (f"; {spent}" if spent else "")
-        return f"{rate:.2g} prompts/s, {said}" if rate < 10 else f"{rate:.0f} prompts/s, {said}"
+        if 0 < rate < 0.1:
+            return f"{1 / rate:.0f} s a prompt, {said}"
+        return f"{rate:.2g} prompts/s, {said}" if rate < 10 else f"{rate:,.0f} prompts/s, {said}"
 
     def _start(self, what: str) -> None:
         if not self._live:
             return
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if self._console.width >= 120 else 10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             TimeElapsedColumn(),
@@ -147,7 +143,7 @@ class TerminalWatcher:
             self._told = time.monotonic()
             pace = (time.monotonic() - self._begun) / self._session
             left = pace * (self._total - self._done)
-            self.note(f"{self._done} of {self._total} prompts; {figures()}; about {_duration(left)} left")
+            self.note(f"{self._done:,} of {self._total:,} prompts; {figures()}; about {_duration(left)} left")
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -163,18 +159,16 @@ def _duration(seconds: float) -> str:
 
 def print_summary(run: Run, console: Console) -> None:
     """The figures of a run that a person wants first."""
-    console.print(_two_columns(f"Run {run.path}", summary_lines(run.summary)))
+    _put_lines(f"Run {run.path}", summary_lines(run.summary), console)
 
 
-def _two_columns(title: str, lines: Iterator[tuple[str, str]]) -> Table:
-    table = Table(
-        title=Text(visible(title)), show_header=False, title_justify="left", title_style="bold", pad_edge=False
-    )
+def _put_lines(title: str, lines: Iterable[tuple[str, str]], console: Console) -> None:
+    table = plain_table(title=title, head=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in lines:
         table.add_row(name, Text(visible(value)))
-    return table
+    put(table, console)
 
 
 def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -183,18 +177,18 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if summary["stopped"]:
         yield "stopped", summary["stopped"]
     yield "model", f"{summary['engine']['model']} ({summary['engine']['engine']})"
-    broken = f", and {prompts['broken_rows']} rows without one" if prompts["broken_rows"] else ""
-    yield "prompts", f"{prompts['total']} distinct{broken}"
+    broken = f", and {_rows(prompts['broken_rows'])} without one" if prompts["broken_rows"] else ""
+    yield "prompts", f"{prompts['total']:,} distinct{broken}"
     merged = summary["candidates"]["equal_merged"]
-    yield "candidates", f"{summary['candidates']['total']}" + (f", {merged} equal to another one" if merged else "")
+    yield "candidates", f"{summary['candidates']['total']:,}" + (f", {merged:,} equal to another one" if merged else "")
     for decoding in ("greedy", "sampled"):
         yield f"loop rate {decoding}", _rate(summary["loop_rate"][decoding])
     if summary["loops_by_kind"]:
         yield "loops by kind", _counts(summary["loops_by_kind"])
-    yield "cut, not looping", f"{summary['candidates']['truncated_not_looping']} hit the token limit without a loop"
+    yield "cut, not looping", f"{summary['candidates']['truncated_not_looping']:,} hit the token limit without a loop"
     yield (
         "pairs",
-        f"{pairs['total']} from {prompts['with_pairs']} prompts: {pairs['loop']} by loop, {pairs['score']} by score",
+        f"{pairs['total']:,} from {prompts['with_pairs']:,} prompts: {pairs['loop']:,} by loop, {pairs['score']:,} by score",
     )
     if summary["skipped_by_reason"]:
         yield "no pair", _counts(summary["skipped_by_reason"])
@@ -203,14 +197,14 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if prompts["failed"] or prompts["missing"]:
         yield (
             "not done",
-            f"{prompts['failed']} prompts failed, {prompts['missing']} were not asked; run again to ask them",
+            f"{prompts['failed']:,} prompts failed, {prompts['missing']:,} were not asked; run again to ask them",
         )
     if judge:
         spec = summary["judged_by"]["spec"].split("|")[0]
-        unread = f", {judge['unscored']} not readable" if judge["unscored"] else ""
+        unread = f", {judge['unscored']:,} not readable" if judge["unscored"] else ""
         by = f" ({_counts(judge['methods'])})" if judge["methods"] else ""
         saved = judge["calls_saved_by_loops"]
-        yield "judge", f"{spec}: {judge['scored']} scores{by}{unread}; {saved} calls saved, loops need none"
+        yield "judge", f"{spec}: {judge['scored']:,} scores{by}{unread}; {saved:,} calls saved, loops need none"
     tokens, session = summary["tokens"], summary["this_session"]
     yield (
         "tokens",
@@ -218,12 +212,12 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     if stopped := summary.get("early_stop"):
         most = f"at most {stopped['tokens_saved_at_most']:,} tokens saved, had each gone on to max_tokens"
-        yield "early stop", f"{stopped['outputs']} outputs stopped while they repeated; {most}"
+        yield "early stop", f"{stopped['outputs']:,} outputs stopped while they repeated; {most}"
     yield "spent", spent_line(summary["spent"])
     asked = session["sampling"]["requests"] + (session["judging"] or {"requests": 0})["requests"]
     total = summary["seconds_in_all_sessions"]
     whole = f"; {_duration(total)} in all sessions" if total > session["seconds"] * 1.01 + 0.1 else ""
-    yield "this session", f"{asked} requests in {_duration(session['seconds'])}{whole}"
+    yield "this session", f"{asked:,} requests in {_duration(session['seconds'])}{whole}"
 
 
 def spent_line(spent: dict[str, Any]) -> str:
@@ -235,75 +229,79 @@ def spent_line(spent: dict[str, Any]) -> str:
 
 
 def _rate(rate: dict[str, Any]) -> str:
-    if not rate["total"]:
-        return "none drawn"
-    interval = f"95 % interval {rate['low']:.1%} to {rate['high']:.1%}"
-    return f"{rate['rate']:.1%} ({rate['looping']} of {rate['total']}; {interval})"
+    return _told(Rate(rate["looping"], rate["total"]))
+
+
+def _told(rate: Rate) -> str:
+    return str(rate) if rate.total else "none drawn"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return "; ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return "; ".join(
+        f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
 
 
 def print_sample_pair(run: Run, console: Console) -> None:
     """One pair, a looping one if there is any, with the loop marked and its repeats folded."""
     frame = run.preferences
     if frame.height == 0:
-        console.print("No pairs to show.")
+        console.print("\nNo pairs to show.")
         return
     rows = frame.sort(["reason", "rejected_wasted_fraction"], descending=[False, True], nulls_last=True)
     row = rows.row(0, named=True)
-    console.print(_panel("prompt", Text(_short(row["prompt"][-1]["content"], 600)), "cyan"))
-    console.print(_panel("chosen", Text(_short(row["chosen"][0]["content"], 600)), "green"))
-    console.print(_panel(_rejected_title(row), folded(row), "red"))
+    chosen = "chosen" if row["score_chosen"] is None else f"chosen: score {row['score_chosen']:.2f}"
+    _part("prompt", Text(_short(row["prompt"][-1]["content"])), "cyan", console)
+    _part(chosen, Text(_short(row["chosen"][0]["content"])), "green", console)
+    _part(_rejected_title(row), _rejected(row, console), "red", console)
 
 
-def _panel(title: str, body: Text, colour: str) -> Panel:
-    return Panel(body, title=title, title_align="left", border_style=colour)
+def _part(title: str, body: Text, colour: str, console: Console) -> None:
+    console.print(Text(f"\n--- {title}", f"bold {colour}"), soft_wrap=not console.is_terminal)
+    body.rstrip()
+    put_raw(body, console)
 
 
 def _rejected_title(row: dict[str, Any]) -> str:
     if row["reason"] == "score":
-        return f"rejected: score {row['score_rejected']:.2f} against {row['score_chosen']:.2f}"
-    kind, terminal = row["rejected_loop_kind"], row["rejected_loop_terminal"]
-    return f"rejected: {kind} loop, {'to the end' if terminal else 'left again'}, x {row['rejected_loop_repeats']:.1f}"
+        return f"rejected: score {row['score_rejected']:.2f}"
+    if row["rejected_loop_kind"] is None:
+        return "rejected: stopped for repetition"
+    names = ("kind", "terminal", "repeats")
+    cut = "; the text is cut here" if row["rejected_trimmed"] else ""
+    return f"rejected: {loop_in_words(*(row[f'rejected_loop_{name}'] for name in names))}{cut}"
 
 
-def folded(row: dict[str, Any]) -> Text:
-    """A rejected text with its loop in colour: two copies shown, the others counted; of a loop whose copies differ, its begin."""
-    text, kind = row["rejected"][0]["content"], row["rejected_loop_kind"]
-    if kind is None:
-        return Text(_short(text, 600))
-    start, period = row["rejected_loop_start"], row["rejected_loop_period"]
-    end = min(row["rejected_loop_end"], len(text))
-    shown = Text(_short(text[:start], 300, tail=True))
-    if kind != "verbatim":
-        shown.append(_short(text[start:end], 600), style="bold red")
-        return shown.append(_short(text[end:], 200))
-    for copy in range(min(2, int(row["rejected_loop_repeats"]))):
-        piece = text[start + copy * period : start + (copy + 1) * period]
-        shown.append(_short(piece, 300), style="bold red" if copy else "bold yellow")
-    if end > start + 2 * period:
-        shown.append(f" [... {(end - start) / period - 2:.1f} copies more ...] ", style="italic dim")
-    return shown.append(_short(text[end:], 200))
+def _rejected(row: dict[str, Any], console: Console) -> Text:
+    """The rejected text; of a loop two copies, the others counted."""
+    text = row["rejected"][0]["content"]
+    if row["rejected_loop_kind"] is None:
+        return Text(_short(text))
+    names = ("kind", "terminal", "start", "end", "period", "repeats")
+    return marked(pieces(text, [Loop(**{name: row[f"rejected_loop_{name}"] for name in names})]), console)
 
 
-def _short(text: str, limit: int, *, tail: bool = False) -> str:
-    text = visible(text)
-    if len(text) <= limit:
-        return text
-    return "[...] " + text[-limit:] if tail else text[:limit] + " [...]"
+def _short(text: str, limit: int = 600) -> str:
+    return (
+        visible(text)
+        if len(text) <= limit
+        else f"{visible(text[:limit])} [... {len(text) - limit:,} characters more ...]"
+    )
 
 
 def print_status(run: Run, status: Status, console: Console) -> None:
     """How far a run is."""
-    done = f"{status.done} of {status.total} prompts done, {status.missing} missing, {status.failed} failed"
+    done = f"{status.done:,} of {status.total:,} prompts done, {status.missing:,} missing, {status.failed:,} failed"
     lines = [
         ("prompts", done),
         ("answers kept", f"{status.answers:,} (samples and judge replies)"),
-        ("loop rate greedy", str(status.greedy)),
-        ("loop rate sampled", str(status.sampled)),
+        ("loop rate greedy", _told(status.greedy)),
+        ("loop rate sampled", _told(status.sampled)),
         ("spent", spent_line(status.spent)),
         *(("engine", line) for line in capabilities.lines(status.engines)),
     ]
-    console.print(_two_columns(f"Run {run.path}", iter(lines)))
+    _put_lines(f"Run {run.path}", lines, console)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loopguard.scan_command import IN, OUT, RULE, UNREADABLE, complain_of, detector, print_table, say
+from loopguard.scan_command import IN, OUT, RULE, UNREADABLE, complain_of, detector, print_table, say, say_raw
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,7 @@ def tune_vllm(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Outputs: files (.jsonl, .csv, .parquet, ...), folders, 'globs', hf:user/dataset[:split].",
             show_default=False,
         ),
@@ -79,15 +79,16 @@ def _print(found: Tuning) -> None:
         print_table(_table(found))
     for line in _lines(found):
         say(line)
+    for line in _to_paste(found.best):
+        say_raw(line)
 
 
 def _table(found: Tuning) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from loopguard.console import plain_table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = plain_table()
     for name in ("", "max", "min", "count", "loops stopped", "clean stopped", "tokens saved", "tokens cut"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=bool(name))
     for setting in _chosen(found.front, found.best):
         table.add_row(
             "*" if setting == found.best else "",
@@ -129,6 +130,11 @@ def _lines(found: Tuning) -> Iterator[str]:
     _, high = wilson(best.clean_stopped, found.clean)
     if high > found.max_stopped:
         yield f"With {found.clean:,} clean outputs the share stopped may be as high as {high:.2%} (95 % interval): scan more."
+
+
+def _to_paste(best: Setting | None) -> Iterator[str]:
+    if best is None:
+        return
     numbers = ", ".join(f"{name} = {value}" for name, value in best.params.items())
     yield ""
     yield f"SamplingParams(..., {best.as_line()})"

@@ -103,13 +103,13 @@ def _folded(output: str | Sequence[int], loop: Loop, end: int) -> Iterator[Piece
     yield Piece("first", _cut(output, loop.start, second))
     yield Piece("copy", _cut(output, second, third))
     if third < end:
-        yield Piece("folded", f"[... and {(end - third) / period:.1f} copies more ...]")
+        yield Piece("folded", f"[... and {(end - third) / period:,.1f} copies more ...]")
 
 
 def _cut(output: str | Sequence[int], start: int, end: int) -> str:
     if end - start <= _COPY:
         return _text(output[start:end])
-    return f"{_text(output[start : start + _COPY])} [... {end - start - _COPY} more ...] "
+    return f"{_text(output[start : start + _COPY])} [... {_count(output, end - start - _COPY)} more ...] "
 
 
 def _around(
@@ -121,8 +121,12 @@ def _around(
         yield Piece("text", _text(output[start:end]))
         return
     yield Piece("text", _text(output[start : start + head]))
-    yield Piece("left_out", f"[... {end - start - head - tail} left out ...]")
+    yield Piece("left_out", f"[... {_count(output, end - start - head - tail)} left out ...]")
     yield Piece("text", _text(output[end - tail : end]) if tail else "")
+
+
+def _count(output: str | Sequence[int], length: int) -> str:
+    return f"{length:,} {'characters' if isinstance(output, str) else 'tokens'}"
 
 
 def _text(part: str | Sequence[int]) -> str:

@@ -47,5 +47,5 @@ class Rate:
         if not self.total:
             return "none"
         low, high = wilson(self.looping, self.total)
-        rate = f"{self.looping / self.total:.1%} ({self.looping} of {self.total}"
+        rate = f"{self.looping / self.total:.1%} ({self.looping:,} of {self.total:,}"
         return f"{rate}; 95 % interval {low:.1%} to {high:.1%})"

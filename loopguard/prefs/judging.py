@@ -33,8 +33,8 @@ TOP_LOGPROBS = 20
 class Scale(Section):
     """Whole points from `low` to `high`, one digit each, so that a label is one token."""
 
-    low: int = Field(1, ge=0, le=9)
-    high: int = Field(5, ge=0, le=9)
+    low: int = Field(1, ge=0, le=9, description="the lowest grade")
+    high: int = Field(5, ge=0, le=9, description="the highest grade")
 
     @model_validator(mode="after")
     def _two_points(self) -> Scale:
@@ -51,8 +51,8 @@ class Scale(Section):
 class JudgeSpec(Section):
     """A judge as its TOML describes it."""
 
-    name: str = Field(min_length=1)
-    description: str = ""
+    name: str = Field(min_length=1, description="part of the signature; a file without it lends its own name")
+    description: str = Field("", description="one line for `loopguard judges list`")
     scale: Scale = Scale()
     system: str = Field("", description="system message, plain text")
     template: str = Field(

@@ -74,7 +74,9 @@ class EngineSection(Section):
         default_factory=dict, description="vllm: its EngineArgs by name (max_model_len, ...)"
     )
     price_prompt: float = Field(0, ge=0, allow_inf_nan=False, description="of a million prompt tokens; 0: not given")
-    price_completion: float = Field(0, ge=0, allow_inf_nan=False, description="of a million sampled tokens")
+    price_completion: float = Field(
+        0, ge=0, allow_inf_nan=False, description="of a million sampled tokens; 0: not given"
+    )
 
     @model_validator(mode="after")
     def _arguments_of_vllm(self) -> EngineSection:
@@ -173,18 +175,18 @@ class JudgeSection(Section):
 
     spec: str = Field("helpfulness", description="a shipped judge, a path to a .toml, or none (loop pairs only)")
     engine: EngineName = Field("", description="as engine.engine; empty: the sampling engine judges")
-    model: str = ""
-    concurrency: int = Field(8, ge=1, le=4096)
-    timeout: float = Field(120, gt=0)
-    max_retries: int = Field(6, ge=0, le=50)
-    patience: float = Field(300, ge=0)
-    api_key_env: VariableName = "OPENAI_API_KEY"
-    context: int = Field(4096, ge=64)
-    threads: int = Field(0, ge=0)
-    extra_body: ExtraBody = Field(default_factory=dict)
+    model: str = Field("", description="model name at the judge's server")
+    concurrency: int = Field(8, ge=1, le=4096, description="most requests in flight at one time")
+    timeout: float = Field(120, gt=0, description="seconds for one request")
+    max_retries: int = Field(6, ge=0, le=50, description="tries after the first, with back-off")
+    patience: float = Field(300, ge=0, description="seconds to wait for a server that is gone or busy")
+    api_key_env: VariableName = Field("OPENAI_API_KEY", description="environment variable that holds the judge's key")
+    context: int = Field(4096, ge=64, description="embedded engine: tokens of prompt and reply together")
+    threads: int = Field(0, ge=0, description="embedded engine: threads; 0: all physical cores but one")
+    extra_body: ExtraBody = Field(default_factory=dict, description="further fields of the judge's request body")
     engine_args: ExtraBody = Field(default_factory=dict, description="vllm; empty: those of the same engine as sampler")
     price_prompt: float = Field(0, ge=0, allow_inf_nan=False, description="both 0 and no engine named: the sampler's")
-    price_completion: float = Field(0, ge=0, allow_inf_nan=False)
+    price_completion: float = Field(0, ge=0, allow_inf_nan=False, description="of a million tokens of replies")
     attempts: int = Field(3, ge=1, le=20, description="times a reply that cannot be read is asked for, in all")
 
     @model_validator(mode="after")
@@ -205,7 +207,7 @@ class JudgeSection(Section):
 class PairingSection(Section):
     """Which candidates become chosen and rejected. A looping candidate is never chosen, whatever stands here."""
 
-    max_pairs_per_prompt: int = Field(1, ge=1, le=256)
+    max_pairs_per_prompt: int = Field(1, ge=1, le=256, description="most pairs from one prompt")
     min_margin: float = Field(0.25, ge=0, description="least score difference of a pair without loops, in judge points")
     trim_loops: int = Field(0, ge=0, description="0: rejected loops whole; k >= 2: cut after k copies")
 
@@ -220,8 +222,8 @@ class PairingSection(Section):
 class OutputSection(Section):
     """How an answer with thinking text is written as one assistant message: the tags of the model's training."""
 
-    think_open: str = "<think>\n"
-    think_close: str = "\n</think>\n\n"
+    think_open: str = Field("<think>\n", description="before the thinking text")
+    think_close: str = Field("\n</think>\n\n", description="between it and the answer")
 
 
 class BudgetSection(Section):
@@ -249,9 +251,9 @@ class RaySection(Section):
 class Recipe(Section):
     """A whole recipe; `Recipe()` is the default one."""
 
-    name: str = "default"
-    description: str = ""
-    runner: Literal["local", "ray"] = "local"
+    name: str = Field("default", description="what the run and its folder are called; the file's name if not given")
+    description: str = Field("", description="one line for `loopguard pipelines list`")
+    runner: Literal["local", "ray"] = Field("local", description="this process, or workers of Ray Data")
     engine: EngineSection = EngineSection()
     sampling: SamplingSection = SamplingSection()
     detector: dict[str, Any] = Field(default_factory=dict, description="settings of loopguard.Detector by name")

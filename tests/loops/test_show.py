@@ -48,13 +48,13 @@ def test_long_texts_and_long_periods_are_cut() -> None:
     text = "a" * 1000 + "b" * 1500 + "c" * 1000
     loop = Loop(kind="near", terminal=False, start=1000, end=2500, period=500, repeats=3.0)
     assert list(pieces(text, [loop])) == [
-        ("left_out", "[... 600 left out ...]"),
+        ("left_out", "[... 600 characters left out ...]"),
         ("text", "a" * 400),
-        ("first", "b" * 400 + " [... 100 more ...] "),
-        ("copy", "b" * 400 + " [... 100 more ...] "),
+        ("first", "b" * 400 + " [... 100 characters more ...] "),
+        ("copy", "b" * 400 + " [... 100 characters more ...] "),
         ("folded", "[... and 1.0 copies more ...]"),
         ("text", "c" * 400),
-        ("left_out", "[... 600 left out ...]"),
+        ("left_out", "[... 600 characters left out ...]"),
     ]
 
 
