@@ -352,13 +352,9 @@ def advance(
         while settled <= i - GRAM + 1:
             t = settled
             settled += 1
-            copies = max(
-                int(chain[t]),
-                int(chain[t + 1]),
-                int(chain[t + 2]),
-                int(chain[t + 3]),
-                int(chain[t + 4]),
-            )
+            copies = int(chain[t + GRAM - 1])
+            if copies < enough:  # else the others do not matter: whether it came back, and often, is all that is asked
+                copies = max(copies, int(chain[t]), int(chain[t + 1]), int(chain[t + 2]), int(chain[t + 3]))
             far, k = int(back[t]), t
             while far == 0 and k < i:
                 k += 1
