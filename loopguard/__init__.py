@@ -38,6 +38,7 @@ _HOME = {
     "open_run": "loopguard.prefs.run",
     "read_prompts": "loopguard.dataset",
     "register_polars": "loopguard.loops.frames",
+    "report": "loopguard.look.page",
     "scan": "loopguard.loops.frames",
     "show": "loopguard.loops.show",
     "tune_vllm": "loopguard.loops.tune",
@@ -65,6 +66,7 @@ __all__ = [
     "open_run",
     "read_prompts",
     "register_polars",
+    "report",
     "scan",
     "show",
     "tune_vllm",
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from loopguard.dataset import read_prompts
     from loopguard.engines import EngineOptions, open_engine
     from loopguard.errors import LoopguardError
+    from loopguard.look.page import report
     from loopguard.loops.detector import Detector, detect
     from loopguard.loops.frames import detect_rows, register_polars, scan
     from loopguard.loops.show import show

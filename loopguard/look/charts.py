@@ -37,6 +37,11 @@ def altair() -> Any:
     return found
 
 
+def vegalite_version() -> str:
+    """Major and minor version of the Vega-Lite that altair writes: `6.1`."""
+    return ".".join(str(altair().SCHEMA_VERSION).removeprefix("v").split(".")[:2])
+
+
 def rates(frame: pl.DataFrame, *, title: str = "share of outputs that loop") -> Any:
     """Rates with their intervals: group, rate, low, high, looping, total."""
     alt = altair()

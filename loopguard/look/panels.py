@@ -263,8 +263,8 @@ _SPENT = ("part", ("clean", "looping, said once", "repetition"), (CALM, SOFT, LO
 _NO_LOOPS = "Nothing loops."
 _NO_SCORES = "No output has a score: the run had no judge, or it gave none."
 
-OF_EVERYTHING = (kinds, onsets, waste, periods, copies, lengths, spending)
-OF_RUNS = (scores, score_by_length, margins, pairs, length_bias, skips, judge_calls)
+OF_EVERYTHING = (kinds, spending, onsets, waste, lengths, periods, copies)
+OF_RUNS = (pairs, skips, judge_calls, scores, margins, score_by_length, length_bias)
 
 
 def panels(subject: Subject, by: Sequence[str] = ()) -> Iterator[Panel]:
