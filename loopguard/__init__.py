@@ -30,6 +30,7 @@ _HOME = {
     "StreamDetector": "loopguard.loops.stream",
     "Verdict": "loopguard.records",
     "build_prefs": "loopguard.prefs.build",
+    "compare": "loopguard.look.compare",
     "detect": "loopguard.loops.detector",
     "detect_rows": "loopguard.loops.frames",
     "load_judge": "loopguard.prefs.judging",
@@ -58,6 +59,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "build_prefs",
+    "compare",
     "detect",
     "detect_rows",
     "load_judge",
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from loopguard.dataset import read_prompts
     from loopguard.engines import EngineOptions, open_engine
     from loopguard.errors import LoopguardError
+    from loopguard.look.compare import compare
     from loopguard.look.page import report
     from loopguard.loops.detector import Detector, detect
     from loopguard.loops.frames import detect_rows, register_polars, scan

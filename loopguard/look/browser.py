@@ -76,7 +76,7 @@ def items(subject: Subject, chosen: pl.DataFrame, labels: Sequence[str]) -> Iter
     """The chosen prompts (outputs of a verdict file) with all that is shown of them."""
     key = "at" if subject.source == "verdicts" else "prompt_id"
     outputs = outputs_of(subject, key, chosen["key"], labels)
-    prompts = _prompts(subject, chosen["key"].to_list())
+    prompts = prompts_of(subject, chosen["key"].to_list())
     for one in chosen.iter_rows(named=True):
         mine = outputs.get(one["key"], [])
         prompt = (
@@ -120,7 +120,8 @@ def item(one: dict[str, Any], prompt: list[Any], sides: list[list[Item]]) -> Ite
     }
 
 
-def _prompts(subject: Subject, keys: Sequence[Any]) -> dict[str, Any]:
+def prompts_of(subject: Subject, keys: Sequence[Any]) -> dict[str, Any]:
+    """Prompt id -> messages, of a run; a verdict file has its prompts beside its outputs."""
     return prompts_of_run(subject.path, (SKIPPED, PREFERENCES), keys) if subject.source == "run" else {}
 
 

@@ -97,7 +97,7 @@ def differences(frame: pl.DataFrame) -> Any:
     reach = max((max(abs(row["low"]), abs(row["high"])) for row in rows), default=1.0) * 1.05 or 1.0
     scale = alt.Scale(domain=[-reach, reach], nice=False)
     base = alt.Chart(alt.Data(values=rows)).encode(y=_names([row["group"] for row in rows]))
-    axis = alt.Axis(format=f"+{_percent(reach)}", tickCount=5)
+    axis = alt.Axis(format=f"+{_percent(reach)}", tickCount=4)
     zero = (
         alt.Chart(alt.Data(values=[{"at": 0}]))
         .mark_rule(color=MUTED, strokeDash=[2, 3])
@@ -118,6 +118,7 @@ def bars(
     title: str,
     colour: str = CALM,
     by: tuple[str, Sequence[str], Sequence[str]] | None = None,
+    legend: bool = True,
 ) -> Any:
     """Counts as bars with their numbers beside them; `by` = (column, its values, their colours) stacks them."""
     alt = altair()
@@ -132,7 +133,7 @@ def bars(
     marks = (
         alt.Chart(alt.Data(values=rows)).mark_bar(height=12, cornerRadiusEnd=2).encode(y=_names(order, field=name), x=x)
     )
-    marks = marks.encode(color=_colour(*by)) if by else marks.encode(color=alt.value(colour))
+    marks = marks.encode(color=_colour(*by, legend=legend)) if by else marks.encode(color=alt.value(colour))
     told = [{name: one, "total": total, "told": f"{total:,.0f}"} for one, total in totals.items()]
     text = (
         alt.Chart(alt.Data(values=told))
@@ -237,10 +238,10 @@ def _names(order: Sequence[str], *, field: str = "group") -> Any:
     return alt.Y(f"{field}:N", sort=list(order), title=None, axis=axis)
 
 
-def _colour(field: str, values: Sequence[str], colours: Sequence[str]) -> Any:
+def _colour(field: str, values: Sequence[str], colours: Sequence[str], *, legend: bool = True) -> Any:
     alt = altair()
     scale = alt.Scale(domain=list(values), range=list(colours))
-    return alt.Color(f"{field}:N", scale=scale, legend=_legend())
+    return alt.Color(f"{field}:N", scale=scale, legend=_legend() if legend else None)
 
 
 def _legend() -> Any:

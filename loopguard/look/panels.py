@@ -241,7 +241,7 @@ def spending(subject: Subject) -> Panel:
         "What was generated",
         frame,
         lambda: sentences.spending(subject, frame),
-        lambda: charts.bars(frame, name="part", count="amount", title=subject.unit, by=_SPENT),
+        lambda: charts.bars(frame, name="part", count="amount", title=subject.unit, by=_SPENT, legend=False),
         without="The lengths of the outputs are unknown.",
     )
 

@@ -103,9 +103,13 @@ def difference(before: tuple[Array, Array], after: tuple[Array, Array]) -> Diffe
 
 
 def _correlation(before: tuple[Array, Array], after: tuple[Array, Array], a: float, b: float) -> float:
-    first, second = before[0] - a * before[1], after[0] - b * after[1]
+    """Of the two rates from prompt to prompt; a positive one is lessened by half a prompt, as in method 10."""
+    first = (before[0] - a * before[1]) / before[1][before[1] > 0].mean()
+    second = (after[0] - b * after[1]) / after[1][after[1] > 0].mean()
     spread = math.sqrt(float((first**2).sum()) * float((second**2).sum()))
-    return max(-1.0, min(1.0, float((first * second).sum()) / spread)) if spread else 0.0
+    shared = float((first * second).sum())
+    shared = max(0.0, shared - 0.5) if shared > 0 else shared
+    return max(-1.0, shared / spread) if spread else 0.0
 
 
 def _square_and_add(one: float, other: float, correlation: float) -> float:

@@ -71,7 +71,7 @@
   // each filter: its name, the value of an item or of one output, and whether it looks at outputs
   const kinds = [
     ["change", "Change", (item) => item.change, false],
-    ["reason", "Reason", (item) => item.reason, false],
+    ["reason", "Reason", (item) => (head.compare ? undefined : item.reason), false],
     ["kind", "Kind", (o) => (o.looping ? (o.loop ? o.loop.kind : "stopped") : "no loop"), true],
     ["decoding", "Decoding", (o) => o.decoding, true],
     ["used", "Used as", (o) => o.used, true],
@@ -123,8 +123,8 @@
     const ask = el("div", "ask", item.ask);
     ask.dir = "auto";
     const meta = el("div", "meta");
-    meta.append(el("span", "", item.change || (item.reason + (item.kind ? ", " + item.kind : ""))));
-    meta.append(el("span", "", item.waste ? number(item.waste) + " wasted" : item.margin ? "margin " + item.margin.toFixed(2) : ""));
+    meta.append(el("span", "", head.compare ? item.change : (item.reason + (item.kind ? ", " + item.kind : ""))));
+    meta.append(el("span", "", head.compare ? item.sides.map((side) => side.filter((o) => o.looping).length + " of " + side.length).join(" → ") : item.waste ? number(item.waste) + " wasted" : item.margin ? "margin " + item.margin.toFixed(2) : ""));
     node.append(ask, meta);
     return node;
   };
@@ -237,7 +237,7 @@
       for (const [role, segments] of item.prompt) prompt.append(el("div", "role", role), body(segments));
       parts.push(prompt);
     }
-    const said = [item.row ? "row " + item.row : "", item.change || "", head.source === "run" ? "pair: " + item.reason : "", item.margin ? "margin " + item.margin.toFixed(2) : "", item.waste ? number(item.waste) + " " + head.unit + " wasted" : ""];
+    const said = [item.row ? "row " + item.row : "", item.change || "", head.source === "run" && !head.compare ? "pair: " + item.reason : "", item.margin && !head.compare ? "margin " + item.margin.toFixed(2) : "", item.waste ? number(item.waste) + " " + head.unit + " wasted" : ""];
     parts.push(el("p", "said", said.filter(Boolean).join(" · ")));
     if (item.sides.length > 1) {
       const two = el("div", "two");
@@ -289,6 +289,10 @@
 
   read().then((data) => {
     head = data.head;
+    if (head.compare) {
+      $("sort").querySelector('[value="margin"]').textContent = "largest change first";
+      $("sort").value = "margin";
+    }
     all = data.items;
     all.forEach((item, order) => { item.order = order; prepare(item); });
     offer();
