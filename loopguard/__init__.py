@@ -30,6 +30,7 @@ _HOME = {
     "StreamDetector": "loopguard.loops.stream",
     "Verdict": "loopguard.records",
     "build_prefs": "loopguard.prefs.build",
+    "compare": "loopguard.look.compare",
     "detect": "loopguard.loops.detector",
     "detect_rows": "loopguard.loops.frames",
     "load_judge": "loopguard.prefs.judging",
@@ -38,6 +39,7 @@ _HOME = {
     "open_run": "loopguard.prefs.run",
     "read_prompts": "loopguard.dataset",
     "register_polars": "loopguard.loops.frames",
+    "report": "loopguard.look.page",
     "scan": "loopguard.loops.frames",
     "show": "loopguard.loops.show",
     "tune_vllm": "loopguard.loops.tune",
@@ -58,6 +60,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "build_prefs",
+    "compare",
     "detect",
     "detect_rows",
     "load_judge",
@@ -66,6 +69,7 @@ __all__ = [
     "open_run",
     "read_prompts",
     "register_polars",
+    "report",
     "scan",
     "show",
     "tune_vllm",
@@ -76,6 +80,8 @@ if TYPE_CHECKING:
     from loopguard.dataset import read_prompts
     from loopguard.engines import EngineOptions, open_engine
     from loopguard.errors import LoopguardError
+    from loopguard.look.compare import compare
+    from loopguard.look.page import report
     from loopguard.loops.detector import Detector, detect
     from loopguard.loops.frames import detect_rows, register_polars, scan
     from loopguard.loops.show import show

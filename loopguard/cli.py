@@ -24,6 +24,7 @@ from loopguard.errors import InputError, LoopguardError
 from loopguard.estimate_command import dry_run_of
 from loopguard.export_command import export
 from loopguard.push_command import Private, PushToHub, push, push_after
+from loopguard.report_command import report
 from loopguard.scan_command import EXIT_CODES as SCAN_EXIT_CODES
 from loopguard.scan_command import scan
 from loopguard.shipped_command import judges, pipelines
@@ -49,6 +50,7 @@ app.command("check", epilog=CHECK_EXIT_CODES)(check)
 app.command("tune-vllm")(tune_vllm)
 app.command("push")(push)
 app.command("export")(export)
+app.command("report")(report)
 
 IN, WHO, DRAW, JUDGE, PAIR, RUN = "Prompts", "Engine", "Sampling", "Judge", "Pairs", "Run"
 
@@ -280,6 +282,7 @@ def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
     console = out()
     files = "preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json"
     console.print(f"\nFiles: {run_dir}/{files}", markup=False, soft_wrap=True)
+    console.print(f"Look:  loopguard report {shlex.quote(str(run_dir))} --open", markup=False, soft_wrap=True)
     if summary["pairs"]["total"]:
         load = f"load_dataset('parquet', data_files='{run_dir}/preferences.parquet', split='train')"
         console.print(

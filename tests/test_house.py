@@ -79,11 +79,12 @@ MAY_IMPORT = {
     "errors": set(),
     "loops": {"loops", *GROUND},
     "engines": {"engines", "records", "errors"},
-    "prefs": {"prefs", "engines", "loops", *GROUND},
+    "prefs": {"prefs", "engines", "loops", "look", *GROUND},  # a Run shows its charts: look/plots.py, when asked to
     "handover": {"handover", "prefs", "engines", "loops", *GROUND},
+    "look": {"look", "handover", "prefs", "engines", "loops", *GROUND},
     "console": {"loops", *GROUND},
     "terminal": {"console", "prefs", "handover", "loops", *GROUND},
-    "cli": {"cli", "console", "terminal", "prefs", "handover", "loops", *GROUND},
+    "cli": {"cli", "console", "terminal", "prefs", "handover", "look", "loops", *GROUND},
     "__main__": {"cli"},
 }
 """Part of the house -> the parts that it may import. The root package itself holds but the version and lazy names."""
@@ -149,7 +150,9 @@ ONLY_IN = {
     "openai": {f"engines/{name}.py" for name in ("server", "delivery", "failures", "handshake")},
     "tenacity": {"engines/delivery.py"},
     "httpx": set[str](),
-    "jinja2": {"prefs/judging.py", "handover/chat_template.py"},
+    "altair": {"look/charts.py"},
+    "vl_convert": {"look/page.py"},
+    "jinja2": {"prefs/judging.py", "handover/chat_template.py", "look/page.py"},
     "sqlite3": {"prefs/ledger.py", "prefs/database.py", "prefs/writer.py"},
     "filelock": {"prefs/ledger.py", "prefs/database.py"},
     "tomli_w": {"prefs/recipe.py"},
@@ -160,6 +163,7 @@ ONLY_IN = {
         "check_command.py",
         "export_command.py",
         "push_command.py",
+        "report_command.py",
         "scan_command.py",
         "tune_command.py",
     },
@@ -185,7 +189,19 @@ def test_numba_is_for_loops_alone() -> None:
     assert users == {"loops"}
 
 
-HEAVY = ["numba", "numpy", "polars", "pyarrow", "datasets", "openai", "xllamacpp", "jinja2", "huggingface_hub", "ray"]
+HEAVY = [
+    "numba",
+    "numpy",
+    "polars",
+    "pyarrow",
+    "datasets",
+    "openai",
+    "xllamacpp",
+    "jinja2",
+    "huggingface_hub",
+    "ray",
+    "altair",
+]
 
 
 @pytest.mark.parametrize("name", ["loopguard", "loopguard.cli", "loopguard.engines"])

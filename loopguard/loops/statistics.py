@@ -10,7 +10,7 @@ Z95 = 1.959963984540054
 """97.5 % quantile of the normal distribution: two-sided 95 % intervals."""
 
 
-def wilson(hits: int, total: int) -> tuple[float, float]:
+def wilson(hits: float, total: float) -> tuple[float, float]:
     """The 95 % Wilson score interval of a rate (Wilson 1927); (0.0, 1.0) when nothing was counted."""
     if total == 0:
         return 0.0, 1.0

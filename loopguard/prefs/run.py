@@ -19,6 +19,8 @@ from loopguard.prefs.summary import Rate
 if TYPE_CHECKING:
     import polars as pl
 
+    from loopguard.look.plots import Plots
+
 RECIPE, SUMMARY = "recipe.toml", "summary.json"
 
 
@@ -52,6 +54,13 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The figures of summary.json."""
         return dict(json.loads(self._file(SUMMARY).read_text(encoding="utf-8")))
+
+    @cached_property
+    def plots(self) -> Plots:
+        """The charts of the run: `run.plots.loop_rate(by="decoding")`, `run.plots.onsets()`, ... Needs the extra `report`."""
+        from loopguard.look.plots import Plots
+
+        return Plots(self)
 
     def status(self) -> Status:
         """How far the run is, from the ledger alone: also while another process works on it."""

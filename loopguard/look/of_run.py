@@ -1,0 +1,130 @@
+"""A run directory as a Subject: its tables without their texts, and what is missing of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from loopguard.errors import InputError
+from loopguard.look.subject import PAIR_COLUMNS, SKIP_COLUMNS, Subject, Texts, no_pairs, placed
+from loopguard.prefs.ledger import FILE_NAME
+from loopguard.prefs.outputs import CANDIDATES, PREFERENCES, SKIPPED
+from loopguard.prefs.run import SUMMARY
+
+
+def run_subject(path: Path) -> Subject:
+    """The run in a directory. Raises InputError where there is none, or none of its tables."""
+    if not (path / FILE_NAME).is_file() and not (path / CANDIDATES).is_file():
+        raise InputError(f"{path}: no run directory (it holds neither {FILE_NAME} nor {CANDIDATES})")
+    if not (path / CANDIDATES).is_file():
+        raise InputError(f"{path}: no {CANDIDATES} yet; finish the run, or stop it once: it then writes what is there")
+    table = _renamed(pl.scan_parquet(path / CANDIDATES, glob=False))
+    wide = table.with_columns(characters=pl.col("text").str.len_chars()).drop("text", "reasoning").collect()
+    outputs, unit = _measured(wide.with_row_index("at"), _counted(wide))
+    notes: list[str] = []
+    summary, pairs, skipped = _summary(path, notes), _pairs(path, notes), _skipped(path, notes)
+    notes += _unfinished(summary, outputs.height, None if pairs is None else pairs.height)
+    detector = outputs["detector"].drop_nulls() if "detector" in outputs.columns else pl.Series()
+    return Subject(
+        name=path.resolve().name or str(path),
+        path=path,
+        source="run",
+        outputs=outputs,
+        pairs=no_pairs() if pairs is None else pairs,
+        skipped=skipped if skipped is not None else pl.DataFrame(schema=SKIP_COLUMNS),
+        summary=summary,
+        texts=Texts(path=path / CANDIDATES, output="text", prompt=None),
+        unit=unit,
+        detector=str(detector[0]) if len(detector) else "",
+        notes=tuple(notes),
+    )
+
+
+def _renamed(table: pl.LazyFrame) -> pl.LazyFrame:
+    missing = [name for name in ("prompt_id", "text", "looping") if name not in table.collect_schema().names()]
+    if missing:
+        raise InputError(
+            f"{CANDIDATES} has no column {', '.join(missing)}; run build-prefs again: it asks nothing twice"
+        )
+    return table
+
+
+def _counted(wide: pl.DataFrame) -> pl.Series:
+    """Tokens of each output as the engine counted them; null where it did not: 0 for a text that is not empty."""
+    if "completion_tokens" not in wide.columns:
+        return pl.Series("tokens", [None] * wide.height, pl.Int64)
+    counted = pl.when((pl.col("completion_tokens") > 0) | (pl.col("characters") == 0)).then(pl.col("completion_tokens"))
+    return wide.select(tokens=counted.cast(pl.Int64)).to_series()
+
+
+def _measured(wide: pl.DataFrame, counted: pl.Series) -> tuple[pl.DataFrame, Literal["tokens", "characters"]]:
+    """The outputs with `tokens`, `length`, `onset`, `wasted`, and the unit of the last three."""
+    frame = wide.with_columns(tokens=counted)
+    known = frame.filter(pl.col("tokens") > 0)
+    characters, tokens = known["characters"].sum() or 0, known["tokens"].sum() or 0
+    unit: Literal["tokens", "characters"] = "tokens" if tokens and characters else "characters"
+    if unit == "tokens":
+        estimate = (pl.col("characters") * tokens / characters).round().cast(pl.Int64)
+        frame = frame.with_columns(tokens=pl.col("tokens").fill_null(estimate))
+        per_character: pl.Expr = pl.when(pl.col("characters") > 0).then(pl.col("tokens") / pl.col("characters"))
+    else:
+        per_character = pl.lit(1.0)
+    length = pl.col("tokens") if unit == "tokens" else pl.col("characters")
+    return placed(frame.with_columns(length=length.cast(pl.Int64)), per_character), unit
+
+
+def _summary(path: Path, notes: list[str]) -> dict[str, Any]:
+    try:
+        found = json.loads((path / SUMMARY).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    except FileNotFoundError:
+        notes.append(f"The run has no {SUMMARY}: prompts without an answer are not counted.")
+        return {}
+    except (OSError, ValueError):
+        pass
+    notes.append(f"{SUMMARY} is damaged and left out; run build-prefs again: it asks nothing twice.")
+    return {}
+
+
+def _pairs(path: Path, notes: list[str]) -> pl.DataFrame | None:
+    if not (path / PREFERENCES).is_file():
+        notes.append(f"The run has no {PREFERENCES}: nothing is said of pairs.")
+        return None
+    table = pl.scan_parquet(path / PREFERENCES, glob=False)
+    names = set(table.collect_schema().names())
+    wanted = [name for name in PAIR_COLUMNS if name in names]
+    lengths = [_written(side).alias(f"{side}_characters") for side in ("chosen", "rejected") if side in names]
+    return pl.concat([no_pairs(), table.select(*wanted, *lengths).collect()], how="diagonal_relaxed")
+
+
+def _written(side: str) -> pl.Expr:
+    return pl.col(side).list.eval(pl.element().struct.field("content").str.len_chars()).list.sum().cast(pl.Int64)
+
+
+def _skipped(path: Path, notes: list[str]) -> pl.DataFrame | None:
+    if not (path / SKIPPED).is_file():
+        notes.append(f"The run has no {SKIPPED}: prompts without a pair are not explained.")
+        return None
+    return pl.scan_parquet(path / SKIPPED, glob=False).select("status", "reason", "prompt_id").collect()
+
+
+def _unfinished(summary: dict[str, Any], candidates: int, pairs: int | None) -> list[str]:
+    try:
+        missing, failed = summary["prompts"]["missing"], summary["prompts"]["failed"]
+        told = summary["candidates"]["total"], summary["pairs"]["total"]
+    except (KeyError, TypeError):
+        return []
+    found = []
+    if missing:
+        found.append(
+            f"The run is not finished: {missing:,} of {summary['prompts']['total']:,} prompts have no answers yet."
+        )
+    if failed:
+        found.append(f"{failed:,} prompts failed; the next run asks them again.")
+    if told != (candidates, told[1] if pairs is None else pairs):
+        found.append("The tables and summary.json are not of one session: the run may be writing right now.")
+    return found
