@@ -28,7 +28,7 @@ from loopguard.loops.detector import Detector
 GRID: list[dict[str, float]] = [
     {"stretch_score": best, "open_score": end, "reach": reach, "plain_factor": plain, "dense_factor": dense}
     for best, end, reach, plain, dense in itertools.product(
-        (360, 420, 480, 600), (180, 220, 260), (2000, 3000, 4000), (0.6, 0.7, 1.0), (1.0, 2.0)
+        (360, 480, 600), (180, 220, 260), (2000, 3000, 4000), (0.7, 1.0), (1.0, 2.0)
     )
 ]
 
@@ -79,8 +79,11 @@ def main() -> None:
             f"defaults, {name}": rates(loops[name].tolist(), flags(Detector(), texts[name]).tolist())
             for name in ("labelled", "generated")
         },
-        "files flagged": {"chosen": float(flagged["files"][chosen].mean()), "defaults": float(flags(Detector(), texts["files"]).mean())},
-    }  # fmt: skip
+        "files flagged": {
+            "chosen": float(flagged["files"][chosen].mean()),
+            "defaults": float(flags(Detector(), texts["files"]).mean()),
+        },
+    }
     print("chosen:", result["chosen"])
     for name, found in result.items():
         if isinstance(found, dict) and "precision" in found:

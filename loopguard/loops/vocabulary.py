@@ -79,6 +79,4 @@ def _byte_level() -> dict[str, bytes]:
     """GPT-2's alphabet: printable bytes of Latin-1 stand for themselves, the others for U+0100 onwards in their order."""
     own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in own]
-    return {chr(byte): bytes([byte]) for byte in own} | {
-        chr(256 + at): bytes([byte]) for at, byte in enumerate(others)
-    }
+    return {chr(byte): bytes([byte]) for byte in own} | {chr(256 + at): bytes([byte]) for at, byte in enumerate(others)}
