@@ -188,7 +188,19 @@ def test_numba_is_for_loops_alone() -> None:
     assert users == {"loops"}
 
 
-HEAVY = ["numba", "numpy", "polars", "pyarrow", "datasets", "openai", "xllamacpp", "jinja2", "huggingface_hub", "ray", "altair"]
+HEAVY = [
+    "numba",
+    "numpy",
+    "polars",
+    "pyarrow",
+    "datasets",
+    "openai",
+    "xllamacpp",
+    "jinja2",
+    "huggingface_hub",
+    "ray",
+    "altair",
+]
 
 
 @pytest.mark.parametrize("name", ["loopguard", "loopguard.cli", "loopguard.engines"])

@@ -220,7 +220,7 @@ def test_folds(browser: Browser, pages: dict[str, Path]) -> None:
     fold.click()
     assert browser.js("return document.querySelector('#detail .copies').checkVisibility()") is True
     assert fold.get_attribute("aria-expanded") == "true"
-    copy = "const copy = document.querySelector('#detail .body').cloneNode(true)"
+    copy = "const copy = document.querySelector('#detail .output .body').cloneNode(true)"
     whole = browser.js(f"{copy}; copy.querySelector('button').remove(); return copy.textContent")
     assert whole == "So: " + "go on. " * 30
     assert browser.count("#detail .output:first-of-type mark") >= 30

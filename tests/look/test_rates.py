@@ -34,6 +34,26 @@ def test_newcombes_example_of_paired_rates() -> None:
     assert found.shown
 
 
+def newcombe(e: int, f: int, g: int, h: int) -> tuple[float, float]:
+    """Method 10 as the paper writes it: e both, f first only, g second only, h neither; of first - second."""
+    n = e + f + g + h
+    (l2, u2), (l3, u3) = wilson(e + f, n), wilson(e + g, n)
+    p2, p3 = (e + f) / n, (e + g) / n
+    margins = (e + f) * (g + h) * (e + g) * (f + h)
+    over = e * h - f * g
+    phi = (max(over - n / 2, 0) if over > 0 else over) / math.sqrt(margins) if margins else 0.0
+    delta = math.sqrt((p2 - l2) ** 2 - 2 * phi * (p2 - l2) * (u3 - p3) + (u3 - p3) ** 2)
+    epsilon = math.sqrt((u2 - p2) ** 2 - 2 * phi * (u2 - p2) * (p3 - l3) + (p3 - l3) ** 2)
+    return p2 - p3 - delta, p2 - p3 + epsilon
+
+
+@given(*[st.integers(0, 25)] * 4)
+def test_one_output_a_prompt_gives_newcombes_interval(e: int, f: int, g: int, h: int) -> None:
+    if e + f + g + h:
+        found = paired(e, f, g, h)
+        assert (found.low, found.high) == pytest.approx(newcombe(e, f, g, h), abs=1e-9)
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
 def test_one_output_a_prompt_gives_the_plain_wilson_interval(outputs: list[bool]) -> None:
     hits = np.array(outputs, float)
