@@ -65,6 +65,7 @@ def test_what_is_in_it(wheel: Path) -> None:
         held = set(archive.namelist())
     data = {f"loopguard/judges/{name}.toml" for name in names("judges")}
     data |= {f"loopguard/pipelines/{name}.toml" for name in names("pipelines")}
+    data |= {f"loopguard/look/assets/{name}" for name in ("page.html.j2", "page.css", "page.js")}
     assert data <= held
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "loopguard").rglob("*.py")}
     assert modules <= held

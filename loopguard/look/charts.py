@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from loopguard.errors import MissingExtra
+from loopguard.visible import visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,6 +26,7 @@ WIDTH, HEIGHT = 344, 176
 _ROW = 23
 _ROOM = 1.42
 """Length of an axis over its largest value, where counts stand beside the marks."""
+_LONGEST = 160
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 
 
@@ -45,7 +47,10 @@ def vegalite_version() -> str:
 def rates(frame: pl.DataFrame, *, title: str = "share of outputs that loop") -> Any:
     """Rates with their intervals: group, rate, low, high, looping, total."""
     alt = altair()
-    rows = frame.filter(frame["rate"].is_not_null()).with_columns(count=_counts(frame)).to_dicts()
+    rows = [
+        row | {"count": f"{row['looping']:,} of {row['total']:,}"}
+        for row in _rows(frame.filter(frame["rate"].is_not_null()))
+    ]
     order = [row["group"] for row in rows]
     top = max((row["high"] for row in rows), default=1.0)
     scale = alt.Scale(domain=[0, top * _ROOM], nice=False)
@@ -61,19 +66,10 @@ def rates(frame: pl.DataFrame, *, title: str = "share of outputs that loop") -> 
     return _dressed(alt.layer(span, dots, text), rows=len(rows))
 
 
-def _counts(frame: pl.DataFrame) -> Any:
-    import polars as pl
-
-    return pl.Series(
-        [f"{row['looping']:,} of {row['total']:,}" for row in frame.filter(frame["rate"].is_not_null()).to_dicts()],
-        dtype=pl.String,
-    )
-
-
 def change(frame: pl.DataFrame, names: tuple[str, str]) -> Any:
     """Rates of two runs, one above the other: group, run (before, after), rate, low, high."""
     alt = altair()
-    rows = frame.filter(frame["rate"].is_not_null()).to_dicts()
+    rows = _rows(frame.filter(frame["rate"].is_not_null()))
     order = list(dict.fromkeys(row["group"] for row in rows))
     base = alt.Chart(alt.Data(values=rows)).encode(
         y=_names(order),
@@ -93,7 +89,7 @@ def change(frame: pl.DataFrame, names: tuple[str, str]) -> Any:
 def differences(frame: pl.DataFrame) -> Any:
     """Differences with their intervals around 0: group, difference, low, high, in points of a rate."""
     alt = altair()
-    rows = frame.filter(frame["difference"].is_not_null()).to_dicts()
+    rows = _rows(frame.filter(frame["difference"].is_not_null()))
     reach = max((max(abs(row["low"]), abs(row["high"])) for row in rows), default=1.0) * 1.05 or 1.0
     scale = alt.Scale(domain=[-reach, reach], nice=False)
     base = alt.Chart(alt.Data(values=rows)).encode(y=_names([row["group"] for row in rows]))
@@ -122,7 +118,7 @@ def bars(
 ) -> Any:
     """Counts as bars with their numbers beside them; `by` = (column, its values, their colours) stacks them."""
     alt = altair()
-    rows = frame.to_dicts()
+    rows = _rows(frame)
     totals: dict[str, float] = {}
     for row in rows:
         totals[row[name]] = totals.get(row[name], 0) + row[count]
@@ -159,7 +155,7 @@ def histogram(
     `share`: each value of `by` as shares of its own total, one over the other, so that a rare one is seen beside a common one.
     """
     alt = altair()
-    rows = _shares(frame.to_dicts(), count, by) if share and by else _stacked(frame.to_dicts(), count, by)
+    rows = _shares(_rows(frame), count, by) if share and by else _stacked(_rows(frame), count, by)
     edges = [row["low"] for row in rows] + [row["high"] for row in rows]
     scale = alt.Scale(
         type="log" if logarithmic else "linear", domain=[min(edges, default=1), max(edges, default=2)], nice=False
@@ -209,7 +205,7 @@ def _shares(
 def means(frame: pl.DataFrame, *, title: str, names: str) -> Any:
     """Means with their intervals along ordered groups: group, mean, low, high."""
     alt = altair()
-    rows = [row | {"group": row["group"].replace(" to ", "–")} for row in frame.to_dicts()]
+    rows = [row | {"group": row["group"].replace(" to ", "–")} for row in _rows(frame)]
     axis = alt.Axis(labelAngle=0, labelFontSize=10, labelOverlap=False, labelLimit=64, grid=False)
     base = alt.Chart(alt.Data(values=rows)).encode(x=alt.X("group:N", sort=None, title=names, axis=axis))
     y = alt.Scale(zero=False, nice=True)
@@ -228,6 +224,14 @@ def nothing(title: str, said: Sequence[str]) -> Any:
 
 
 # -- what they share
+
+
+def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """The rows, texts made safe to draw: no control characters, and short."""
+    return [
+        {name: visible(value)[:_LONGEST] if isinstance(value, str) else value for name, value in row.items()}
+        for row in frame.to_dicts()
+    ]
 
 
 def _names(order: Sequence[str], *, field: str = "group") -> Any:

@@ -39,7 +39,8 @@ def excerpt(output: str | Sequence[int], loop: Mapping[str, Any] | None) -> list
     unit = "characters" if isinstance(output, str) else "tokens"
     if loop is None or loop["start"] is None or loop["end"] is None:
         return list(_around(output, 0, len(output), WHOLE - AFTER, AFTER, unit))
-    start, end = max(0, min(loop["start"], len(output))), max(0, min(loop["end"], len(output)))
+    start = max(0, min(loop["start"], len(output)))
+    end = max(start, min(loop["end"], len(output)))
     found = list(_around(output, 0, start, HEAD, BEFORE, unit))
     if end > start:
         found.append(_loop(output, start, end, loop))

@@ -129,7 +129,7 @@ def cards(shown: Iterable[Panel]) -> list[Card]:
             key=panel.key,
             title=panel.title,
             sentence=panel.sentence,
-            svg="" if panel.empty else svg(panel.draw()),
+            svg="" if panel.empty else svg(panel.draw(), panel.key),
             columns=tuple(panel.frame.columns),
             rows=[tuple(map(_cell, row)) for row in panel.frame.head(_MOST_ROWS).iter_rows()],
         )
@@ -148,20 +148,25 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else visible(str(value))[:200]
 
 
-def svg(chart: Any) -> str:
-    """The picture, with a view box in place of a size. Raises MissingExtra."""
+def svg(chart: Any, key: str) -> str:
+    """The picture, with a view box in place of a size, and ids that are its own, for the key. Raises MissingExtra."""
     try:
         import vl_convert
     except ImportError:
         raise MissingExtra(f"a report needs the package vl-convert-python: {INSTALL}") from None
     drawn = ET.fromstring(vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=vegalite_version()))
+    key = "c" + hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:8]
+    ids = {element.attrib["id"]: f"{key}-{k}" for k, element in enumerate(drawn.iter()) if "id" in element.attrib}
     for element in drawn.iter():
         tag = element.tag.removeprefix(_SVG)
         if tag not in _DRAWN or any(name.startswith("on") or "href" in name for name in element.attrib):
             raise ValueError(f"a chart with <{tag} {' '.join(element.attrib)}>")
         element.tag = tag
-        if element.attrib.get("font-family"):
-            del element.attrib["font-family"]
+        element.attrib.pop("font-family", None)
+        for name, value in element.attrib.items():
+            if name == "id" or value.startswith("url(#"):
+                old = value.removeprefix("url(#").removesuffix(")")
+                element.attrib[name] = value.replace(old, ids[old])
     del drawn.attrib["height"], drawn.attrib["width"]
     return ET.tostring(drawn, encoding="unicode")
 

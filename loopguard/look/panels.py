@@ -16,6 +16,7 @@ import polars as pl
 from loopguard.look import charts, figures, sentences
 from loopguard.look.charts import CALM, GOOD, LOOP, SOFT
 from loopguard.look.subject import Subject, column_named
+from loopguard.visible import visible
 
 MOST_AUTOMATIC = 3
 """Columns of a verdict file that are charted without being asked for."""
@@ -39,10 +40,10 @@ class Panel:
     def chart(self) -> Any:
         """The Altair chart with its title and sentence above it: it shows itself in Jupyter."""
         alt_ = charts.altair()
-        said = textwrap.wrap(self.sentence, 62)
+        title, said = visible(self.title), textwrap.wrap(visible(self.sentence), 62)
         if self.empty:
-            return charts.nothing(self.title, said)
-        return self.draw().properties(title=alt_.TitleParams(text=self.title, subtitle=said))
+            return charts.nothing(title, said)
+        return self.draw().properties(title=alt_.TitleParams(text=title, subtitle=said))
 
 
 def _panel(

@@ -1,4 +1,6 @@
-"""A run of any size, made by the real pipeline with the scripted engine: six answers a prompt, loops of every kind, scores."""
+"""A run of any size: six answers a prompt, loops, scores. By the real pipeline with the scripted engine, or, for thousands of
+prompts in a moment, its tables alone by the pipeline's own writers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from loopguard import Recipe, Run, build_prefs
+from loopguard.prefs.outputs import Outcome
+from loopguard.records import Candidate, Prompt, Skip
+from tests.look.subjects import answer, looped, pair, write_run
 
 _SOUNDS = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo yu za stra tion ment ing er al is on"
 _SYLLABLES = _SOUNDS.split()
@@ -63,3 +68,34 @@ def make_many(folder: Path, prompts: int, *, seed: int = 0, **changes: Any) -> R
     file.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in asked), encoding="utf-8")
     known = {"engine.engine": f"scripted:{script}", "engine.concurrency": 64, "judge.spec": "helpfulness"}
     return build_prefs(str(file), Recipe().override(known | changes), out=folder / "run")
+
+
+def write_many(folder: Path, prompts: int, *, seed: int = 0) -> Path:
+    """The tables of a run of so many prompts; verdicts are known, not detected."""
+    draw = random.Random(seed)
+    pool = [_words(draw, 40) for _ in range(4_000)]  # an answer is some of these, in an order of its own
+
+    def text() -> str:
+        return " ".join(draw.choices(pool, k=draw.randint(1, 5)))
+
+    def one(prompt: Prompt, index: int) -> Candidate:
+        given: dict[str, Any] = {"decoding": "greedy" if index == 5 else "sampled"}
+        if draw.random() < (0.2 if index == 5 else 0.08):
+            unit, tail = f"{draw.choice(pool)[: draw.randint(8, 200)]} ", draw.choice(["", "", "", draw.choice(pool)])
+            kind = draw.choice(["verbatim", "verbatim", "counter", "near"])
+            return looped(prompt, index, unit, draw.randint(8, 60), text(), tail, kind=kind, **given)
+        return answer(prompt, index, text(), score=draw.randint(4, 20) / 4, **given)
+
+    outcomes = []
+    for row in range(1, prompts + 1):
+        prompt = Prompt.make(f"Question {row}: {draw.choice(pool)}?", row=row)
+        six = [one(prompt, index) for index in range(6)]
+        clean = sorted((one for one in six if one.score), key=lambda one: one.score.value if one.score else 0)
+        loops = [one for one in six if one.looping]
+        result: Any = Skip(status="skipped", reason="tie")
+        if clean and loops:
+            result = [pair(prompt, clean[-1], loops[0])]
+        elif clean[-1].score != clean[0].score:
+            result = [pair(prompt, clean[-1], clean[0])]
+        outcomes.append(Outcome(prompt=prompt, candidates=six, result=result))
+    return write_run(folder, outcomes)
