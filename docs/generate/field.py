@@ -78,7 +78,7 @@ def sizes() -> str:
                 "real outputs, enriched for loops and look-alikes, labelled by one reader",
             ),
             ("generated", "generated", "loops planted by code, whose truth is known to the character, and look-alikes"),
-            ("installed", "files", "files of a Python installation: code, markup, data. None loops"),
+            ("installed", "files", "files of a Python installation: code, markup, data"),
         )
     )
 
