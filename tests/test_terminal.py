@@ -150,7 +150,7 @@ Loop
 {{chosen}}
 
 --- rejected: verbatim loop, to the end, x 20.0
-Yes ␛]0;gone␇ and {FOLDED}
+Yes ␛]0;gone␇ and{FOLDED}
 
 Files: run/preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json
 """
