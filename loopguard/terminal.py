@@ -100,7 +100,8 @@ class TerminalWatcher:
     def note(self, text: str) -> None:
         """A line for a person."""
         if not self._quiet:
-            (self._bar.console if self._bar else self._console).print(Text(visible(text)))
+            console = self._bar.console if self._bar else self._console
+            console.print(Text(visible(text)), soft_wrap=not console.is_terminal)
 
     def close(self) -> None:
         """Take the bar away, whatever happened."""

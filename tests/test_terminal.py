@@ -59,70 +59,61 @@ def given() -> list[object]:
 
 # -- scan
 
+LOOPS = " let me check that once more, shall we?"
+FOLDED = f"⟦{LOOPS}⟧⟦{LOOPS}⟧ [... and 18.0 copies more ...]"
+
 RATES = """\
-outputs                                                        loop rate     95 % interval  looping  of
-───────────────────────────────────────────────────────────────────────────────────────────────────────
-all                                                               33.33%   6.15% to 79.23%        1   3
-  verbatim, terminal                                              33.33%   6.15% to 79.23%        1   3
+outputs                                                        loop rate    95 % interval  looping  of
+──────────────────────────────────────────────────────────────────────────────────────────────────────
+all                                                               33.33%  6.15% to 79.23%        1   3
+  verbatim, terminal                                              33.33%  6.15% to 79.23%        1   3
 
-small                                                             50.00%   9.45% to 90.55%        1   2
-organisation/a-model-with-a-long-name-3b-instruct-q4_k_m-v0.3      0.00%   0.00% to 79.35%        0   1
-
-95.20% of all that was examined repeats what was said
-column output; detector {signature}
+small                                                             50.00%  9.45% to 90.55%        1   2
+organisation/a-model-with-a-long-name-3b-instruct-q4_k_m-v0.3      0.00%  0.00% to 79.35%        0   1
 """
 
 NARROW_RATES = """\
-outputs                                 loop rate     95 % interval  looping  of
+outputs                                  loop rate    95 % interval  looping  of
 ────────────────────────────────────────────────────────────────────────────────
-all                                        33.33%   6.15% to 79.23%        1   3
-  verbatim, terminal                       33.33%   6.15% to 79.23%        1   3
+all                                         33.33%  6.15% to 79.23%        1   3
+  verbatim, terminal                        33.33%  6.15% to 79.23%        1   3
 
-small                                      50.00%   9.45% to 90.55%        1   2
-organisation/a-model-with-a-long-name-      0.00%   0.00% to 79.35%        0   1
-3b-instruct-q4_k_m-v0.3
+small                                       50.00%  9.45% to 90.55%        1   2
+organisation/a-model-with-a-long-name-3      0.00%  0.00% to 79.35%        0   1
+b-instruct-q4_k_m-v0.3
+"""
+
+REST = f"""
+92.06% of all that was examined repeats what was said
+column output; detector {SIGNATURE}
+
+--- {{path}}, row 1: verbatim loop, to the end, x 20.0
+␛[2J[bold]\\u202e{FOLDED}\x20
 """
 
 
 def test_scan_in_a_pipe_is_as_wide_as_it_needs_to_be(outputs: Path) -> None:
-    for columns in ("40", "200"):
-        done = loopguard("scan", outputs, "--group-by", "model", COLUMNS=columns)
-        assert done.stdout == RATES.format(signature=SIGNATURE)
+    done = loopguard("scan", outputs, "--group-by", "model", "--show", 3, COLUMNS="40")
+    assert done.stdout == RATES + REST.format(path=outputs)
 
 
 def test_scan_on_a_wide_terminal(outputs: Path) -> None:
-    seen = lines(on_terminal("scan", outputs, "--group-by", "model", columns=200))
-    assert seen == RATES.format(signature=SIGNATURE).split("\n")
-
-
-@pytest.mark.parametrize("variables", [{}, NO_COLOUR, PLAIN], ids=["colour", "NO_COLOR", "dumb"])
-def test_scan_on_a_narrow_terminal_cuts_nothing(outputs: Path, variables: dict[str, str]) -> None:
-    seen = lines(on_terminal("scan", outputs, "--group-by", "model", columns=80, **variables))
-    assert "\n".join(seen).startswith(NARROW_RATES)
-    assert max(map(len, seen)) <= 80
-
-
-FOLDED = f"⟦{PERIOD}⟧⟦{PERIOD}⟧ [... and 18.0 copies more ...]"
-
-
-def test_an_example_without_colour_has_its_loop_in_brackets(outputs: Path) -> None:
-    wanted = [f"--- {outputs}, row 1: verbatim loop, to the end, x 20.0", f"␛[2J[bold]\\u202e {FOLDED} "]
-    assert loopguard("scan", outputs, "--show", 3).stdout.split("\n")[-3:-1] == wanted
-    for variables in (NO_COLOUR, PLAIN):
-        written = on_terminal("scan", outputs, "--show", 3, columns=80, **variables)
-        assert lines(written)[-3:-1] == [
-            line.rstrip() for line in wanted
-        ]  # whole lines: the terminal itself wraps them
-        assert not re.search(r"\x1b\[[0-9;]*3[0-9]", written)
-        assert "\x1b[2J" not in written
-
-
-def test_an_example_in_colour(outputs: Path) -> None:
-    written = on_terminal("scan", outputs, "--show", 3, columns=80)
+    written = on_terminal("scan", outputs, "--group-by", "model", "--show", 3, columns=200)
+    assert "\n".join(lines(written)).startswith(RATES)
     assert (
-        f"\x1b[1;33m{PERIOD}\x1b[0m\x1b[1;31m{PERIOD}\x1b[0m\x1b[2;3m [... and 18.0 copies more ...] \x1b[0m" in written
+        f"\x1b[1;33m{LOOPS}\x1b[0m\x1b[1;31m{LOOPS}\x1b[0m\x1b[2;3m [... and 18.0 copies more ...] \x1b[0m" in written
     )
     assert "⟦" not in written
+    assert "\x1b[2J" not in written
+
+
+@pytest.mark.parametrize("variables", [NO_COLOUR, PLAIN], ids=["NO_COLOR", "dumb"])
+def test_scan_on_a_narrow_terminal_cuts_nothing_and_brackets_loops(outputs: Path, variables: dict[str, str]) -> None:
+    """An output's lines are whole: the terminal itself wraps them."""
+    written = on_terminal("scan", outputs, "--group-by", "model", "--show", 3, columns=80, **variables)
+    rest = REST.format(path=outputs).replace("] \n", "]\n")
+    assert "\n".join(lines(written)) == NARROW_RATES + rest
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", written)
     assert "\x1b[2J" not in written
 
 
@@ -159,7 +150,7 @@ Loop
 {{chosen}}
 
 --- rejected: verbatim loop, to the end, x 20.0
-Yes ␛]0;gone␇ and {FOLDED}
+Yes ␛]0;gone␇ and{FOLDED}
 
 Files: run/preferences.parquet (and .jsonl), candidates.parquet, skipped.parquet, summary.json
 """
@@ -177,7 +168,7 @@ def test_the_end_of_build_prefs_in_a_pipe(run: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
-@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("columns", [80])
 def test_the_end_of_build_prefs_on_a_terminal(run: Path, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run)
     written = on_terminal("build-prefs", "prompts.jsonl", *given(), columns=columns)
@@ -216,26 +207,28 @@ VERBS = ["build-prefs", "status", "scan", "tune-vllm", "check", "export", "push"
 
 
 def test_help_lists_the_verbs_in_the_order_of_their_use() -> None:
-    listed = re.findall(r"(?m)^│ ([a-z-]+)  +\S", loopguard("--help").stdout)
+    seen = lines(on_terminal("--help", columns=80))
+    listed = [match[1] for line in seen if (match := re.match(r"│ ([a-z-]+)  +\S", line))]
     assert [name for name in listed if name in VERBS] == VERBS
+    assert max(map(len, seen)) <= 80
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("judges", "pipelines")])
-@pytest.mark.parametrize("columns", [80, 200])
-def test_help_fits_and_names_defaults(verb: str, columns: int) -> None:
-    seen = lines(on_terminal(verb, "--help", columns=columns))
-    assert max(map(len, seen)) <= columns
-    assert not [line for line in seen if "…" in line]
-    assert f" Usage: loopguard {verb} [OPTIONS]" in " ".join(seen)
-
-
-def test_defaults_in_brackets_are_not_taken_for_markup() -> None:
-    text = " ".join(loopguard("build-prefs", "--help", COLUMNS="200").stdout.split())
-    assert "[default: (OPENAI_API_KEY)]" in text
-    assert "[default: (local)]" in text
-    push = " ".join(loopguard("push", "--help", COLUMNS="200").stdout.split())
-    assert "[default: (main)]" in push
-    assert "[default: (that of the prompts' dataset, else unknown)]" in push
+@pytest.mark.parametrize(
+    ("verb", "defaults"),
+    [
+        ("build-prefs", ["(OPENAI_API_KEY)", "(local)"]),
+        ("scan", ["0"]),
+        ("push", ["(main)", "(that of the prompts' dataset, else unknown)"]),
+    ],
+)
+def test_help_fits_and_names_defaults(verb: str, defaults: list[str]) -> None:
+    """A default in brackets must not be taken for rich's markup."""
+    seen = lines(on_terminal(verb, "--help", columns=80))
+    assert max(map(len, seen)) <= 80
+    text = " ".join(" ".join(line.strip("│ ") for line in seen).split())
+    assert f"loopguard {verb} [OPTIONS] " in text
+    assert "…" not in text
+    assert all(f"[default: {default}]" in text for default in defaults)
 
 
 def test_lists_of_what_is_shipped_fold_on_a_terminal() -> None:

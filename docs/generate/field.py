@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from docs.generate.figures import result, table
+from docs.generate.figures import ROOT, result, table
+
+READING = ROOT / "benchmarks" / "detector" / "reading.jsonl"
 
 RULES = {
     "loopguard": "loopguard",
@@ -74,7 +78,7 @@ def sizes() -> str:
                 "real outputs, enriched for loops and look-alikes, labelled by one reader",
             ),
             ("generated", "generated", "loops planted by code, whose truth is known to the character, and look-alikes"),
-            ("installed", "files", "files of a Python installation: code, markup, data. None loops"),
+            ("installed", "files", "files of a Python installation: code, markup, data"),
         )
     )
 
@@ -108,6 +112,25 @@ def intervals() -> str:
         + ", ".join(_span(name, value) for name, value in spans.items() if name != "planted")
     )
     return "\n".join(lines)
+
+
+def readings() -> str:
+    """What a reader found of outputs flagged and nearly flagged, counted from the log of the reading."""
+    log = [json.loads(line) for line in READING.read_text(encoding="utf-8").splitlines()]
+    found = Counter((line["set"], line["label"]) for line in log)
+    missed = Counter(line["note"].partition(":")[0] for line in log if line["label"] == "missed")
+    return "\n".join(
+        (
+            f"- of {_read(log, 'flagged')} outputs drawn from those flagged {found['flagged', 'right']} are loops,"
+            f" {found['flagged', 'doubtful']} doubtful, {found['flagged', 'wrong'] or 'none'} plainly wrong;",
+            f"- of the {_read(log, 'nearly')} most nearly flagged {found['nearly', 'missed']} are loops that it misses:"
+            f" {', '.join(f'{count} {kind}' for kind, count in missed.most_common())}.",
+        )
+    )
+
+
+def _read(log: Sequence[dict[str, Any]], name: str) -> int:
+    return sum(line["set"] == name for line in log)
 
 
 def _span(name: str, value: Any) -> str:

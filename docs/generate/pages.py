@@ -21,6 +21,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "by-kind": field.by_kind,
     "sizes": field.sizes,
     "intervals": field.intervals,
+    "readings": field.readings,
     "measured": figures.measured,
     "machine": lambda: f"Measured on {figures.machine()}.",
     "command": command.reference,
