@@ -95,16 +95,18 @@ def _needed(at: int, plain: bool, limits: NDArray[np.float64], state: NDArray[np
 
     `plain` is False for token ids, of which it is not known what they are.
     """
-    needed = limits[8] if at == BEST else limits[9]
-    letters, marks = max(1, state[at + LETTERS]), state[at + MARKS]
-    dense, gained = marks / max(1, state[at + TO] - state[at + FROM]), state[at + SCORE] / letters
+    plain_marks, plain_yield, open_marks, open_yield, plain_factor, dense_marks, dense_yield, dense_factor = limits[11:19]
+    needed, few, enough = np.float64(limits[8]), plain_marks, plain_yield
+    if at == OPEN:
+        needed, few, enough = np.float64(limits[9]), open_marks, open_yield
     if not plain:
         return needed
-    if dense > limits[16] and gained < limits[17]:
-        return needed * limits[18]
-    few, enough = (limits[11], limits[12]) if at == BEST else (limits[13], limits[14])
-    if dense < few and gained >= enough and state[at + PIECES] < _PIECES * (state[at + TO] - state[at + FROM]):
-        return needed * limits[15]
+    symbols = max(1, state[at + TO] - state[at + FROM])
+    marks, gained = state[at + MARKS] / symbols, state[at + SCORE] / max(1, state[at + LETTERS])
+    if marks > dense_marks and gained < dense_yield:
+        needed *= dense_factor
+    elif marks < few and gained >= enough and state[at + PIECES] < _PIECES * symbols:
+        needed *= plain_factor
     return needed
 
 
