@@ -8,8 +8,8 @@
 - the stretch that earns most when symbols that have come back often earn their weight and new ones cost a multiple of
   theirs (near loops: the same few sentences, in any order, with any slots).
 
-It is linear on every input: inside a run nothing is looked up, outside at most a fixed number of symbols is compared for each
-position. Cutting the input into pieces changes nothing, so one code serves a whole text, a batch and a stream.
+Linear on every input: inside a run nothing is looked up, outside at most a fixed number of symbols is compared at a position.
+Cutting the input into pieces changes nothing, so one code serves a whole text, a batch and a stream.
 """
 
 from __future__ import annotations
@@ -238,24 +238,18 @@ def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[
 
 @kernel
 def _keep(
-    at: int,
-    state: NDArray[np.int64],
-    score: int,
-    to: int,
-    steps: int,
-    backs: int,
-    counted: int,
-    news: int,
-    known: int,
-    letters: int,
-    marks: int,
-    pieces: int,
-) -> None:
+    at: int, state: NDArray[np.int64], score: int, to: int, steps: int, backs: int, counted: int, news: int, known: int,
+    letters: int, marks: int, pieces: int,
+) -> None:  # fmt: skip
     """Write the open stretch to `at`: OPEN, or BEST where it is the best one so far."""
-    state[at + SCORE], state[at + TO], state[at + STEPS], state[at + BACKS] = score, to, steps, backs
-    state[at + COUNTED], state[at + FRESH], state[at + KNOWN] = counted, news, known
-    state[at + LETTERS], state[at + MARKS], state[at + PIECES] = letters, marks, pieces
-    state[at + FROM], state[at + FIRST] = state[OPEN + FROM], state[OPEN + FIRST]
+    state[at + SCORE], state[at + FROM], state[at + TO], state[at + FIRST] = (
+        score,
+        state[OPEN + FROM],
+        to,
+        state[OPEN + FIRST],
+    )
+    state[at + STEPS], state[at + BACKS], state[at + COUNTED], state[at + FRESH] = steps, backs, counted, news
+    state[at + KNOWN], state[at + LETTERS], state[at + MARKS], state[at + PIECES] = known, letters, marks, pieces
 
 
 @kernel
@@ -353,7 +347,7 @@ def advance(
             t = settled
             settled += 1
             copies = int(chain[t + GRAM - 1])
-            if copies < enough:  # else the others do not matter: whether it came back, and often, is all that is asked
+            if copies < enough:  # else the others do not matter
                 copies = max(copies, int(chain[t]), int(chain[t + 1]), int(chain[t + 2]), int(chain[t + 3]))
             far, k = int(back[t]), t
             while far == 0 and k < i:

@@ -95,7 +95,9 @@ def _needed(at: int, plain: bool, limits: NDArray[np.float64], state: NDArray[np
 
     `plain` is False for token ids, of which it is not known what they are.
     """
-    plain_marks, plain_yield, open_marks, open_yield, plain_factor, dense_marks, dense_yield, dense_factor = limits[11:19]
+    plain_marks, plain_yield, open_marks, open_yield, plain_factor, dense_marks, dense_yield, dense_factor = limits[
+        11:19
+    ]
     needed, few, enough = np.float64(limits[8]), plain_marks, plain_yield
     if at == OPEN:
         needed, few, enough = np.float64(limits[9]), open_marks, open_yield
