@@ -332,7 +332,7 @@ def status(
         print_status(found, found.status(), out())
 
 
-_ORDER = ("build-prefs", "status", "scan", "tune-vllm", "check", "export", "push")
+_ORDER = ("build-prefs", "status", "report", "scan", "tune-vllm", "check", "export", "push")
 app.registered_commands.sort(key=lambda verb: _ORDER.index(verb.name) if verb.name in _ORDER else len(_ORDER))
 
 

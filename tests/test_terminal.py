@@ -203,7 +203,7 @@ def test_a_run_without_pairs_says_so(run: Path, tmp_path: Path) -> None:
 
 # -- help
 
-VERBS = ["build-prefs", "status", "scan", "tune-vllm", "check", "export", "push", "judges", "pipelines"]
+VERBS = ["build-prefs", "status", "report", "scan", "tune-vllm", "check", "export", "push", "judges", "pipelines"]
 
 
 def test_help_lists_the_verbs_in_the_order_of_their_use() -> None:

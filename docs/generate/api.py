@@ -6,7 +6,7 @@ GROUPS = {
     "Find": ("detect", "Detector", "Verdict", "Loop", "show", "scan", "detect_rows", "register_polars", "tune_vllm"),
     "Stop": ("StreamDetector", "LoopStopping", "LoopWatch"),
     "Build": ("build_prefs", "read_prompts", "load_recipe", "Recipe", "load_judge", "JudgeSpec"),
-    "Look": ("open_run", "Run"),
+    "Look": ("open_run", "Run", "report", "compare"),
     "Ask": ("open_engine", "EngineOptions"),
     "Errors": ("LoopguardError",),
 }

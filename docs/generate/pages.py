@@ -28,6 +28,8 @@ MAKERS: dict[str, Callable[..., str]] = {
     "recipe": schemas.recipe,
     "judge": schemas.judge,
     "detector-settings": schemas.detector_settings,
+    "thresholds-in-short": schemas.thresholds_in_short,
+    "signature": schemas.signature,
     "table": schemas.table_columns,
     "verdict-columns": schemas.verdict_columns,
     "shipped": schemas.shipped,

@@ -81,6 +81,13 @@ def reset(state: NDArray[np.int64], runs: NDArray[np.int64]) -> None:
     runs[:] = 0
 
 
+def fresh_state() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A state and its runs before the first symbol."""
+    state, runs = np.empty(STATE, np.int64), np.empty((RUNS, RUN), np.int64)
+    reset(state, runs)
+    return state, runs
+
+
 @kernel
 def characters(data: NDArray[np.uint8], high: int) -> int:
     """Characters that begin before byte `high`; of invalid UTF-8, bytes that are no continuation."""

@@ -396,10 +396,3 @@ def advance(
         _keep(BEST, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)
     _keep(OPEN, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)
     _note_run(symbols, values, weights, starts, high, rule[4], state, runs)
-
-
-def fresh_state() -> NDArray[np.int64]:
-    """The state before the first symbol."""
-    state = np.zeros(STATE, np.int64)
-    state[NOTED], state[LAST_MUCH] = -1, -GRAM
-    return state

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.detector import Detector, Tokens, to_ids, to_utf8
-from loopguard.loops.repetition import GRAM, RUN, RUNS, WINDOW, advance, enter, fresh_state
+from loopguard.loops.repetition import GRAM, WINDOW, advance, enter
 from loopguard.loops.settings import DetectorSettings
 from loopguard.loops.words import START, WORD, fresh_lexer, split
 from loopguard.records import Verdict
@@ -50,8 +50,8 @@ class StreamDetector:
         self._data = np.zeros(256, np.uint8)
         self._room = batch.Workspace(256)
         self._bits = batch.table_bits(256)
-        self._lexer, self._state = fresh_lexer(), fresh_state()
-        self._runs = np.zeros((RUNS, RUN), np.int64)
+        self._lexer = fresh_lexer()
+        self._state, self._runs = batch.fresh_state()
         self._loops = np.zeros((rules.LOOPS, rules.LOOP), np.int64)
         self._before = np.zeros(2, np.int64)
 

@@ -9,18 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loopguard.loops.batch import Workspace, table_bits
+from loopguard.loops.batch import Workspace, fresh_state, table_bits
 from loopguard.loops.repetition import (
     COMPARED,
     GRAM,
-    RUN,
     RUN_BEGIN,
     RUN_END,
     RUN_PERIOD,
     RUN_WASTED,
-    RUNS,
     advance,
-    fresh_state,
 )
 
 RULE = np.array([4, 6, 4, 1 << 40, 1], np.int64)
@@ -36,7 +33,7 @@ def measure(symbols: list[int] | np.ndarray, pieces: int = 1) -> Measured:
     room.kinds[:] = 1
     room.weights[:] = 1
     room.starts[:] = np.arange(size + 1)
-    state, runs = fresh_state(), np.zeros((RUNS, RUN), np.int64)
+    state, runs = fresh_state()
     cuts = [size * k // pieces for k in range(pieces + 1)]
     for low, high in itertools.pairwise(cuts):
         advance(low, high, *room.arrays(), table_bits(size), 0, RULE, state, runs)
