@@ -42,7 +42,7 @@ class Panel:
         alt_ = charts.altair()
         title, said = visible(self.title), textwrap.wrap(visible(self.sentence), 52)
         if self.empty:
-            return charts.nothing(title, said)
+            return charts.nothing(title, said).properties(background="white")
         titled = alt_.TitleParams(text=title, subtitle=said)
         return self.draw().properties(title=titled, background="white")  # its ink is dark, a notebook may be too
 
