@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import polars as pl
 import pytest
 
 import loopguard
@@ -45,10 +46,12 @@ def test_every_row_has_its_fate(executed: Executed, run: loopguard.Run) -> None:
     assert f"**{counts['loop']} pairs by loop, {counts['score']} by score.**" in executed.said
 
 
-def test_a_loop_is_shown_beside_what_was_chosen(executed: Executed) -> None:
+def test_loops_are_marked_beside_what_was_chosen(executed: Executed, run: loopguard.Run) -> None:
     shown = [html for html in executed.shown("text/html") if '<div class="loopguard">' in html]
-    assert len(shown) == 4
-    assert ["<mark" in html for html in shown[:2]] == [False, True]
+    pairs = run.preferences.sort("rejected_wasted_fraction", descending=True).head(2)
+    assert len(shown) == 2 * len(pairs)
+    assert ["<mark" in html for html in shown[::2]] == [False] * len(pairs)
+    assert ["<mark" in html for html in shown[1::2]] == (pairs["reason"] == "loop").to_list()
 
 
 def test_other_rules_cost_nothing(executed: Executed, run: loopguard.Run) -> None:
@@ -58,7 +61,8 @@ def test_other_rules_cost_nothing(executed: Executed, run: loopguard.Run) -> Non
     assert (rows_of(margins), rows_of(rules)) == (6, 6)
     asked = run.summary["this_session"]
     assert asked["sampling"]["requests"] == asked["judging"]["requests"] == 0
-    assert run.preferences.filter(reason="loop")["rejected_trimmed"].any(), "the last rules trim loops"
+    loops = run.preferences.filter(pl.col("reason") == "loop", pl.col("rejected_loop_repeats") > 3)
+    assert loops["rejected_trimmed"].all(), "the last rules cut loops after three copies"
     assert re.search(r"[\d,]+ bytes  preferences\.parquet", executed.printed)
 
 
