@@ -16,8 +16,8 @@ from tests.notebooks.executed import Executed, execute, pixels_of, rows_of
 NAME = "01_find_loops.ipynb"
 COLLECTION = shared_data() / "outputs.parquet"
 
-LOOP = "#c4553b"
-"""Colour of loop rates in the charts."""
+LOOP, MEAN = "#c4553b", "#5f7f9c"
+"""Colours of loop rates and of means in the charts."""
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
 
@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
 def held(executed: Executed) -> None:
     """What stands in every execution, whatever the outputs are."""
     assert len(executed.charts) == 2
-    assert all(pixels_of(chart, LOOP) > 100 for chart in executed.charts)
+    assert pixels_of(executed.charts[0], LOOP) > 200, "points of loop rates"
+    assert pixels_of(executed.charts[1], MEAN) > 200, "points of held-out means"
     assert executed.tables("looping", "loop_reason", "wasted_fraction")
     flagged = re.search(r"flags \*\*(\d+) of (\d+)\*\* outputs", executed.said)
     assert flagged
