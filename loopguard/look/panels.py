@@ -40,10 +40,11 @@ class Panel:
     def chart(self) -> Any:
         """The Altair chart with its title and sentence above it: it shows itself in Jupyter."""
         alt_ = charts.altair()
-        title, said = visible(self.title), textwrap.wrap(visible(self.sentence), 62)
+        title, said = visible(self.title), textwrap.wrap(visible(self.sentence), 52)
         if self.empty:
-            return charts.nothing(title, said)
-        return self.draw().properties(title=alt_.TitleParams(text=title, subtitle=said))
+            return charts.nothing(title, said).properties(background="white")
+        titled = alt_.TitleParams(text=title, subtitle=said)
+        return self.draw().properties(title=titled, background="white")  # its ink is dark, a notebook may be too
 
 
 def _panel(
