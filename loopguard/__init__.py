@@ -35,6 +35,7 @@ _HOME = {
     "detect_rows": "loopguard.loops.frames",
     "load_judge": "loopguard.prefs.judging",
     "load_recipe": "loopguard.prefs.recipe",
+    "loop_rates": "loopguard.loops.rates",
     "open_engine": "loopguard.engines",
     "open_run": "loopguard.prefs.run",
     "read_prompts": "loopguard.dataset",
@@ -64,6 +65,7 @@ __all__ = [
     "detect_rows",
     "load_judge",
     "load_recipe",
+    "loop_rates",
     "open_engine",
     "open_run",
     "read_prompts",
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from loopguard.look.page import report
     from loopguard.loops.detector import Detector, detect
     from loopguard.loops.frames import detect_rows, register_polars, scan
+    from loopguard.loops.rates import loop_rates
     from loopguard.loops.show import show
     from loopguard.loops.stopping import LoopStopping, LoopWatch
     from loopguard.loops.stream import StreamDetector

@@ -7,7 +7,7 @@ models is printed with its control characters made visible, never as markup: an 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -26,8 +26,8 @@ from rich.text import Text
 from loopguard.console import err, loop_in_words, marked, plain_table, put, put_raw
 from loopguard.console import out as out
 from loopguard.loops.show import pieces
-from loopguard.loops.statistics import Rate
 from loopguard.prefs import capabilities
+from loopguard.prefs.told import duration, rate_told, spent_line, summary_lines
 from loopguard.records import Loop
 from loopguard.visible import visible as visible
 
@@ -143,18 +143,12 @@ class TerminalWatcher:
             self._told = time.monotonic()
             pace = (time.monotonic() - self._begun) / self._session
             left = pace * (self._total - self._done)
-            self.note(f"{self._done:,} of {self._total:,} prompts; {figures()}; about {_duration(left)} left")
+            self.note(f"{self._done:,} of {self._total:,} prompts; {figures()}; about {duration(left)} left")
 
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar, self._task = None, None
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def print_summary(run: Run, console: Console) -> None:
@@ -169,81 +163,6 @@ def _put_lines(title: str, lines: Iterable[tuple[str, str]], console: Console) -
     for name, value in lines:
         table.add_row(name, Text(visible(value)))
     put(table, console)
-
-
-def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, value) lines of a summary."""
-    prompts, pairs, judge = summary["prompts"], summary["pairs"], summary["judge"]
-    if summary["stopped"]:
-        yield "stopped", summary["stopped"]
-    yield "model", f"{summary['engine']['model']} ({summary['engine']['engine']})"
-    broken = f", and {_rows(prompts['broken_rows'])} without one" if prompts["broken_rows"] else ""
-    yield "prompts", f"{prompts['total']:,} distinct{broken}"
-    merged = summary["candidates"]["equal_merged"]
-    yield "candidates", f"{summary['candidates']['total']:,}" + (f", {merged:,} equal to another one" if merged else "")
-    for decoding in ("greedy", "sampled"):
-        yield f"loop rate {decoding}", _rate(summary["loop_rate"][decoding])
-    if summary["loops_by_kind"]:
-        yield "loops by kind", _counts(summary["loops_by_kind"])
-    yield "cut, not looping", f"{summary['candidates']['truncated_not_looping']:,} hit the token limit without a loop"
-    yield (
-        "pairs",
-        f"{pairs['total']:,} from {prompts['with_pairs']:,} prompts: {pairs['loop']:,} by loop, {pairs['score']:,} by score",
-    )
-    if summary["skipped_by_reason"]:
-        yield "no pair", _counts(summary["skipped_by_reason"])
-    if summary["broken_rows_by_reason"]:
-        yield "rows left out", _counts(summary["broken_rows_by_reason"])
-    if prompts["failed"] or prompts["missing"]:
-        yield (
-            "not done",
-            f"{prompts['failed']:,} prompts failed, {prompts['missing']:,} were not asked; run again to ask them",
-        )
-    if judge:
-        spec = summary["judged_by"]["spec"].split("|")[0]
-        unread = f", {judge['unscored']:,} not readable" if judge["unscored"] else ""
-        by = f" ({_counts(judge['methods'])})" if judge["methods"] else ""
-        saved = judge["calls_saved_by_loops"]
-        yield "judge", f"{spec}: {judge['scored']:,} scores{by}{unread}; {saved:,} calls saved, loops need none"
-    tokens, session = summary["tokens"], summary["this_session"]
-    yield (
-        "tokens",
-        f"{tokens['completion']:,} sampled, {tokens['wasted_in_loops']:,} of them spent going round in loops",
-    )
-    if stopped := summary.get("early_stop"):
-        most = f"at most {stopped['tokens_saved_at_most']:,} tokens saved, had each gone on to max_tokens"
-        yield "early stop", f"{stopped['outputs']:,} outputs stopped while they repeated; {most}"
-    yield "spent", spent_line(summary["spent"])
-    asked = session["sampling"]["requests"] + (session["judging"] or {"requests": 0})["requests"]
-    total = summary["seconds_in_all_sessions"]
-    whole = f"; {_duration(total)} in all sessions" if total > session["seconds"] * 1.01 + 0.1 else ""
-    yield "this session", f"{asked:,} requests in {_duration(session['seconds'])}{whole}"
-
-
-def spent_line(spent: dict[str, Any]) -> str:
-    """`61,000 requests, 18,921,264 + 14,260,000 tokens, 12.4 in money, in all sessions; budget: 20 money`."""
-    money = f", {spent['money']:,.4g} in money" if spent["money"] is not None else ""
-    tokens = f"{spent['prompt_tokens']:,} prompt + {spent['completion_tokens']:,} sampled tokens"
-    budget = "; ".join(f"{most:,g} {unit}" for unit, most in (spent["budget"] or {}).items())
-    return f"{spent['requests']:,} requests, {tokens}{money}, all sessions" + (f" (budget: {budget})" if budget else "")
-
-
-def _rate(rate: dict[str, Any]) -> str:
-    return _told(Rate(rate["looping"], rate["total"]))
-
-
-def _told(rate: Rate) -> str:
-    return str(rate) if rate.total else "none drawn"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return "; ".join(
-        f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    )
 
 
 def print_sample_pair(run: Run, console: Console) -> None:
@@ -299,8 +218,8 @@ def print_status(run: Run, status: Status, console: Console) -> None:
     lines = [
         ("prompts", done),
         ("answers kept", f"{status.answers:,} (samples and judge replies)"),
-        ("loop rate greedy", _told(status.greedy)),
-        ("loop rate sampled", _told(status.sampled)),
+        ("loop rate greedy", rate_told(status.greedy)),
+        ("loop rate sampled", rate_told(status.sampled)),
         ("spent", spent_line(status.spent)),
         *(("engine", line) for line in capabilities.lines(status.engines)),
     ]

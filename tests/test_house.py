@@ -233,14 +233,15 @@ def test_data_folders_hold_no_package() -> None:
 def listed_files() -> list[str]:
     """What the README must list: everything but empty __init__.py, benchmarks' results and what Python leaves behind."""
     deep = [*PACKAGE.rglob("*"), *(ROOT / "judges").rglob("*"), *(ROOT / "pipelines").rglob("*")]
+    notebooks = (ROOT / "notebooks").glob("*.ipynb")
     runners = [
         path for name in ("benchmarks", "docs") for ends in ("*.py", "*/*.py") for path in (ROOT / name).glob(ends)
     ]
     return sorted(
         path.relative_to(ROOT).as_posix()
-        for path in [*deep, *runners]
+        for path in [*deep, *runners, *notebooks]
         if path.is_file()
-        and path.suffix in (".py", ".toml", ".jsonl", ".md")
+        and path.suffix in (".py", ".toml", ".jsonl", ".md", ".ipynb")
         and not (path.name == "__init__.py" and not path.read_bytes().strip())
     )
 
@@ -267,7 +268,7 @@ def test_the_readme_lists_no_file_that_is_not_there() -> None:
     ours = [
         name
         for name in house_lines()
-        if name.startswith(("loopguard/", "judges/", "pipelines/", "benchmarks/", "docs/"))
+        if name.startswith(("loopguard/", "judges/", "pipelines/", "benchmarks/", "docs/", "notebooks/"))
     ]
     assert ours
     assert not [name for name in ours if not (ROOT / name).is_file()]

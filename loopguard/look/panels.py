@@ -39,10 +39,11 @@ class Panel:
     def chart(self) -> Any:
         """The Altair chart with its title and sentence above it: it shows itself in Jupyter."""
         alt_ = charts.altair()
-        said = textwrap.wrap(self.sentence, 62)
+        said = textwrap.wrap(self.sentence, 52)
         if self.empty:
             return charts.nothing(self.title, said)
-        return self.draw().properties(title=alt_.TitleParams(text=self.title, subtitle=said))
+        titled = alt_.TitleParams(text=self.title, subtitle=said)
+        return self.draw().properties(title=titled, background="white")  # its ink is dark, a notebook may be too
 
 
 def _panel(

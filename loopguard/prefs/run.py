@@ -97,8 +97,19 @@ class Run:
 
         return pl.read_parquet(self._file(name))
 
+    @property
+    def unfinished(self) -> bool:
+        """It has written no tables and no summary yet; `status` says how far it is."""
+        return not (self.path / SUMMARY).is_file()
+
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: the summary as `build-prefs` ends with it, or how far the run is."""
+        from loopguard.prefs.told import run_html
+
+        return run_html(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,43 @@
+"""Loop rates of a table of verdicts, of the whole or by any of its columns, with 95 % intervals.
+
+loopguard.loop_rates(loopguard.scan("outputs.parquet"), by="model")
+loopguard.loop_rates(run.candidates, by=["decoding", "temperature"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from loopguard.errors import InputError
+from loopguard.loops.statistics import wilson
+
+
+def loop_rates(frame: pl.DataFrame, by: str | Sequence[str] = ()) -> pl.DataFrame:
+    """One row a group: the columns of `by`, then looping, total, rate, low, high; the highest rate first.
+
+    `frame` has a column `looping`: what `scan` gives, or the candidates of a run. Rows whose verdict is null are not counted.
+    low and high are the 95 % Wilson interval, which takes the outputs for independent: several answers to one prompt are
+    not quite, so that over them it is somewhat too narrow.
+
+    Raises:
+        InputError: there is no column `looping` of truth values, or none of `by` (says which there are).
+    """
+    names = [by] if isinstance(by, str) else list(by)
+    for name in ["looping", *names]:
+        if name not in frame.columns:
+            raise InputError(
+                f"loop_rates: no column {name!r} in the table; it has {', '.join(frame.columns) or 'none'}"
+            )
+    if frame.schema["looping"] != pl.Boolean:
+        raise InputError(f"loop_rates: column 'looping' holds {frame.schema['looping']}, not truth values")
+    counts = [pl.col("looping").sum().cast(pl.Int64), pl.col("looping").count().cast(pl.Int64).alias("total")]
+    found = frame.group_by(names, maintain_order=True).agg(counts) if names else frame.select(counts)
+    bounds = [wilson(row["looping"], row["total"]) for row in found.iter_rows(named=True)]
+    measured = found.with_columns(
+        pl.when(pl.col("total") > 0).then(pl.col("looping") / pl.col("total")).alias("rate"),
+        pl.Series("low", [low for low, _ in bounds], pl.Float64),
+        pl.Series("high", [high for _, high in bounds], pl.Float64),
+    )
+    return measured.sort("rate", "total", descending=True, nulls_last=True, maintain_order=True)

@@ -1,0 +1,103 @@
+"""A notebook executed in a kernel of its own, without a network, in an empty folder; and what its cells gave."""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+OFFLINE = Path(__file__).parent / "offline"
+ATTEMPTS = "attempts.txt"
+PATIENCE = 1800
+"""Seconds for one cell: a busy machine is no fault of the notebook."""
+
+Bundle = Mapping[str, Any]
+"""MIME type -> what a cell showed in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """An executed notebook and the folder that it worked in."""
+
+    notebook: Any
+    folder: Path
+
+    @property
+    def code(self) -> list[Any]:
+        """The code cells, in order."""
+        return [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+
+    @property
+    def bundles(self) -> list[Bundle]:
+        """Everything that was displayed, in order."""
+        return [output.data for cell in self.code for output in cell.outputs if "data" in output]
+
+    @property
+    def printed(self) -> str:
+        """What went to stdout; stderr must stay empty."""
+        streams = [output for cell in self.code for output in cell.outputs if output.output_type == "stream"]
+        assert not [output.text for output in streams if output.name == "stderr"]
+        return "".join(output.text for output in streams)
+
+    def shown(self, kind: str) -> list[str]:
+        """What was displayed in one MIME type, in order."""
+        return [str(bundle[kind]) for bundle in self.bundles if kind in bundle]
+
+    @property
+    def said(self) -> str:
+        """All sentences that cells computed: displayed Markdown, and what was printed."""
+        return "\n\n".join([*self.shown("text/markdown"), self.printed])
+
+    @property
+    def charts(self) -> list[Image.Image]:
+        """Charts, drawn as PNG: what every front end shows without a network."""
+        return [Image.open(BytesIO(b64decode(png))).convert("RGB") for png in self.shown("image/png")]
+
+    def tables(self, *columns: str) -> list[str]:
+        """Displayed tables of polars with at least these columns, as HTML."""
+        wanted = [f"<th>{name}</th>" for name in columns]
+        tables = [html for html in self.shown("text/html") if 'class="dataframe"' in html]
+        return [html for html in tables if all(name in html for name in wanted)]
+
+
+def pixels_of(chart: Image.Image, colour: str) -> int:
+    """How many pixels of a chart have just this colour (#rrggbb): zero where its marks are not drawn."""
+    wanted = tuple(bytes.fromhex(colour.removeprefix("#")))
+    return sum(count for count, found in chart.getcolors(chart.width * chart.height) or [] if found == wanted)
+
+
+def rows_of(table: str) -> int:
+    """Rows of a displayed table, by the shape that polars writes above it."""
+    found = re.search(r"shape: \(([\d_,]+), \d+\)", table)
+    assert found, table[:200]
+    return int(re.sub(r"\D", "", found[1]))
+
+
+def execute(name: str, folder: Path, **environment: str) -> Executed:
+    """Execute notebooks/NAME in `folder`. A cell that raises is an error of the test, with the cell's traceback.
+
+    `environment` is added to this process's own, from which the variables that notebooks read are taken out.
+    """
+    from nbclient import NotebookClient
+
+    own = {key: value for key, value in os.environ.items() if not key.startswith("LOOPGUARD_")}
+    python_path = os.pathsep.join([str(OFFLINE), str(ROOT), *filter(None, [own.get("PYTHONPATH")])])
+    added = {"PYTHONPATH": python_path, "LOOPGUARD_ATTEMPTS": str(folder / ATTEMPTS), "IPYTHONDIR": str(folder)}
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute(env=own | added | environment)
+    attempts = folder / ATTEMPTS
+    assert not attempts.exists(), attempts.read_text(encoding="utf-8")
+    return Executed(notebook, folder)
