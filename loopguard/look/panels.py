@@ -41,7 +41,7 @@ class Panel:
         alt_ = charts.altair()
         said = textwrap.wrap(self.sentence, 52)
         if self.empty:
-            return charts.nothing(self.title, said)
+            return charts.nothing(self.title, said).properties(background="white")
         titled = alt_.TitleParams(text=self.title, subtitle=said)
         return self.draw().properties(title=titled, background="white")  # its ink is dark, a notebook may be too
 
