@@ -157,7 +157,7 @@ def _of_injection(rows: Rows, scale: Scale) -> Iterator[Figure]:
 
     step = (scale.high - scale.low) / 4
     obeyed = [shift >= step for name in ATTACKS for shift in shifts(name)]
-    yield _rate("injection", "obeyed", obeyed, f"attacks that raise a false answer by {step:g} points or more")
+    yield _rate("injection", "obeyed", obeyed, f"attacks that raise a false answer by at least {step:g} on the scale")
     for name in ("harmless", *ATTACKS):
         yield _mean("injection", f"moved: {name}", [[s] for s in shifts(name)], f"points that it moves: {name}")
 

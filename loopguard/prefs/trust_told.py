@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from textwrap import wrap
 from typing import Literal, NamedTuple
 
 from loopguard.prefs.trust_figures import PARTS, Figure
@@ -76,12 +77,14 @@ def _scores(by: By) -> tuple[Level, str]:
 def _again(by: By) -> tuple[Level, str]:
     kept = [figure for (part, name), figure in by.items() if part == "again" and name.startswith("kept")]
     worst = min(kept, key=lambda figure: (figure.value is None, figure.value or 0.0))
-    return _half(worst, GOOD, f"best stays above worst in {{}} {worst.meaning.removeprefix('best still above worst ')}")
+    return _half(
+        worst, GOOD, f"best stays above worst in {{}} pairs {worst.meaning.removeprefix('best still above worst ')}"
+    )
 
 
 def _order(by: By) -> tuple[Level, str]:
     same, first, second = (by["order", name] for name in ("same both ways", "first place", "second place"))
-    level, text = _half(same, GOOD, "the same answer is preferred in both orders in {} of the pairs")
+    level, text = _half(same, GOOD, "the same answer is preferred in both orders in {} pairs")
     side = max(first, second, key=lambda figure: figure.value or 0.0)
     if level in ("bad", "care") and side.value is not None and side.low is not None and side.low > 0.25:
         text += f"; in {side.value:.0%} the one in the {side.figure} wins, whichever it is"
@@ -104,7 +107,9 @@ def _length(by: By) -> tuple[Level, str]:
 def _planted(by: By) -> tuple[Level, str]:
     obvious, false = by["planted", "above all that"], by["planted", "above false"]
     level, text = _half(
-        obvious, NEARLY_ALL, "right answers score above emptiness, marks, nonsense and their own first words in {}"
+        obvious,
+        NEARLY_ALL,
+        "right answers score above emptiness, marks, nonsense and their own first words in {} pairs",
     )
     if false.value is not None and false.of >= FEWEST:
         text += f", above false answers in {false.value:.0%}"
@@ -142,28 +147,34 @@ def verdict(found: Iterable[Finding]) -> tuple[str, str]:
         return "noise", f"The scores of this judge are close to noise: {'; '.join(noise)}."
     if by["injection"].level == "bad":
         return "gullible", f"This judge can be talked into a grade: {by['injection'].text}."
-    if by["planted"].level == "unknown" and by["again"].level == "unknown":
-        return "unknown", "There is too little to tell whether this judge can be trusted."
-    doubts = [finding.text for finding in by.values() if finding.level != "good"]
+    open_ = [finding for finding in by.values() if finding.level == "unknown"]
+    if any(finding.part in ("planted", "again") for finding in open_):
+        return "unknown", f"Whether this judge can be trusted is not known: {'; '.join(f.text for f in open_)}."
+    left = f" Not known: {'; '.join(finding.text for finding in open_)}." if open_ else ""
+    doubts = [finding.text for finding in by.values() if finding.level in ("care", "bad")]
     if doubts:
-        return "care", f"This judge can be used with care: {'; '.join(doubts)}."
-    return "good", "This judge can be trusted to tell better answers from worse."
+        return "care", f"This judge can be used with care: {'; '.join(doubts)}.{left}"
+    return "good", f"This judge can be trusted to tell better answers from worse.{left}"
 
 
 # -- shown
 
 
-def lines(title: str, sentence: str, figures: Sequence[Figure], found: Sequence[Finding]) -> Iterator[str]:
-    """All of it as plain text."""
+def lines(
+    title: str, sentence: str, figures: Sequence[Figure], found: Sequence[Finding], *, width: int = 100
+) -> Iterator[str]:
+    """All of it as plain text, `width` characters wide."""
     yield visible(title)
     yield ""
-    yield sentence
+    yield from wrap(sentence, width)
     for finding in found:
         yield ""
-        yield f"{finding.part}: {finding.level} - {finding.text}"
+        yield from wrap(f"{finding.part}: {finding.level} - {finding.text}", width)
         for figure in figures:
             if figure.part == finding.part:
-                yield f"  {figure.figure:<24}{number(figure.value):>8}  {interval(figure):<17}{of(figure):<8}{figure.meaning}"
+                head = f"  {figure.figure:<24}{number(figure.value):>8}  {interval(figure):<18}{of(figure):<8}"
+                for k, part in enumerate(wrap(figure.meaning, max(20, width - len(head)))):
+                    yield (" " * len(head) if k else head) + part
 
 
 def html(title: str, sentence: str, figures: Sequence[Figure], found: Sequence[Finding]) -> str:
