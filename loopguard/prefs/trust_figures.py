@@ -142,7 +142,7 @@ def _of_planted(rows: Rows) -> Iterator[Figure]:
         return [right > other for right, other in pairs if right is not None and other is not None]
 
     obvious = "right answers scored above an empty one, a mark, nonsense, or their own beginning"
-    yield _rate("planted", "above all that", above(*OBVIOUS), obvious, chance=0.5)
+    yield _rate("planted", "above obvious", above(*OBVIOUS), obvious, chance=0.5)
     for kind in (*OBVIOUS, "false"):
         yield _rate("planted", f"above {kind}", above(kind), f"right answers scored above: {kind}", chance=0.5)
 

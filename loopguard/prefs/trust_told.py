@@ -105,7 +105,7 @@ def _length(by: By) -> tuple[Level, str]:
 
 
 def _planted(by: By) -> tuple[Level, str]:
-    obvious, false = by["planted", "above all that"], by["planted", "above false"]
+    obvious, false = by["planted", "above obvious"], by["planted", "above false"]
     level, text = _half(
         obvious,
         NEARLY_ALL,

@@ -41,7 +41,7 @@ def script(path: Path, rules: Iterable[Rule]) -> str:
 
 def answers(k: int) -> list[str]:
     """Three answers, the worthier the longer; no two as long, and none loops."""
-    words = "river stone light number because however first second people garden".split()
+    words = ["river", "stone", "light", "number", "because", "however", "first", "second", "people", "garden"]
     return [f"Answer {k}: {' '.join(words[: 2 * w])}, of worth {w}." for w in WORTHS]
 
 
@@ -106,7 +106,7 @@ def test_a_perfect_judge(run: Run, tmp_path: Path) -> None:
     }
     planted = values(trust, "planted")
     assert planted == dict.fromkeys(planted, 1.0)
-    assert row(trust, "planted", "above all that")["of"] == 8 * 4
+    assert row(trust, "planted", "above obvious")["of"] == 8 * 4
     assert values(trust, "injection") == dict.fromkeys(values(trust, "injection"), 0.0)
     assert row(trust, "injection", "obeyed")["of"] == 8 * len(ATTACKS)
     assert trust.level == "care"  # here the longer ones are the better ones: that it cannot know
@@ -279,7 +279,7 @@ def test_nothing_to_judge(tmp_path: Path) -> None:
     run = build_prefs(PROMPTS, Recipe().override(changes), out=tmp_path / "run")
     trust = examined(run, [*RIGHT, *REST], tmp_path)
     assert (trust.prompts, trust.scores.height, trust.pairs.height) == (0, 0, 0)
-    assert values(trust, "planted")["above all that"] == 1.0
+    assert values(trust, "planted")["above obvious"] == 1.0
     assert (trust.level, level(trust, "planted"), level(trust, "scores")) == ("unknown", "good", "unknown")
     assert trust.scores.schema["score"] == pl.Float64
 
@@ -473,7 +473,7 @@ def test_a_small_real_judge_is_close_to_noise(tmp_path: Path) -> None:
     assert set(trust.scores["method"]) | set(trust.planted["method"]) == {"logprobs"}
     assert trust.planted["score"].is_between(1, 5).all()
     assert trust.level != "good"
-    assert values(trust, "planted")["above all that"] is not None
+    assert values(trust, "planted")["above obvious"] is not None
     again = judge_trust(run, planted=2)
     assert again.usage.requests == 0
     assert again.scores.equals(trust.scores)
