@@ -6,7 +6,8 @@ shown, 2 the second. What counts is the judge's own description. An answer that 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from loopguard.engines import Completion, Request
@@ -20,9 +21,9 @@ from loopguard.prefs.judging import (
     ask_until_read,
     prompt_seen,
 )
-from loopguard.records import Candidate, Prompt
+from loopguard.records import Candidate, Pair, Prompt, Skip
 
-__all__ = ["Preference", "pair_messages", "prefer"]
+__all__ = ["Preference", "pair_messages", "prefer", "still_preferred"]
 
 _QUESTION = """\
 FIRST and SECOND are two answers to PROMPT. Which of the two is better?{rule}{reference}
@@ -89,3 +90,34 @@ async def prefer(
     orders = [pair_messages(spec, prompt, one, other), pair_messages(spec, prompt, other, one)]
     forth, back = [await ask_until_read(two_points, messages, ask, attempts=attempts) for messages in orders]
     return Preference(forth, back)
+
+
+async def still_preferred(
+    pairs: Sequence[Pair], look: Callable[[Pair], Awaitable[Preference | str]]
+) -> list[Pair] | Skip:
+    """The pairs whose chosen side is preferred in both orders, and the loop pairs, at which nobody looks again.
+
+    `look` gives what the judge says of chosen and rejected, or why it was not asked. A reply that cannot be read confirms
+    nothing. Where no pair is left: why the first was dropped.
+    """
+    kept, why = list[Pair](), ""
+    for pair in pairs:
+        said = await look(pair) if pair.reason == "score" else None
+        against = _against(said)
+        if against:
+            why = why or against
+        else:
+            kept.append(dataclasses.replace(pair, pair_index=len(kept)))
+    return kept or Skip(status="skipped", reason="second_look", detail=why)
+
+
+def _against(said: Preference | str | None) -> str:
+    """What speaks against a pair; "" for one that stands."""
+    if said is None or isinstance(said, str):
+        return said or ""
+    if said.shares is None:
+        return said.forth.error or said.back.error or ""
+    forth, back = said.shares
+    if min(forth, back) > 0.5:
+        return ""
+    return f"the chosen one is better with probability {forth:.2f} when shown first, {back:.2f} when shown second"
