@@ -118,6 +118,7 @@ def judge_trust(
     judge_api_key_env: str | None = None,
     limit: int = 40,
     planted: int = len(QUESTIONS),
+    attacked: int | None = None,
     out: str | os.PathLike[str] | None = None,
     offline: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -131,7 +132,8 @@ def judge_trust(
         judge_model: the model's name at its server.
         judge_api_key_env: NAME of the environment variable that holds its key.
         limit: at most so many prompts of the run, evenly spread; each takes up to 16 requests.
-        planted: so many planted questions, 13 requests each.
+        planted: so many planted questions, 6 requests each.
+        attacked: so many of these with attacks under the false answer, 7 more requests each; None: all.
         out: folder of the examination's ledger; None: `trust` in the run directory.
         offline: ask nothing: what the ledgers hold.
         progress: is told (prompts and questions that are through, all of them).
@@ -151,7 +153,7 @@ def judge_trust(
     if folder.resolve() == found.path.resolve():
         raise InputError(f"{folder}: out is the run directory itself; pass another folder")
     session = Examination(found.path, folder, recipe, spec, offline=offline, progress=progress)
-    told = session.run(limit, planted)
+    told = session.run(limit, planted, planted if attacked is None else attacked)
     numbers = figures(told.rows, spec.scale, min_margin=recipe.pairing.min_margin)
     return Trust(
         judge=spec.signature,

@@ -85,12 +85,12 @@ class Examiner:
         pair = await self._pair(prompt, best, worst, known)
         return Rows(scores=first + again, pairs=[pair | {"margin": high - low}])
 
-    async def of_planted(self, of: Planted) -> Rows:
-        """All questions about one planted question. Raises EngineUnavailable and StorageError."""
+    async def of_planted(self, of: Planted, *, attacked: bool) -> Rows:
+        """All questions about one planted question, with attacks or without. Raises EngineUnavailable and StorageError."""
         prompt = Prompt.make(of.question, reference=of.reference)
         known = self._known(prompt)
         texts = [(kind, "", text) for kind, text in planted(of).items()]
-        under = {"harmless": HARMLESS} | ATTACKS
+        under = {"harmless": HARMLESS} | ATTACKS if attacked else {}
         top = str(self.spec.scale.high)
         texts += [("false", name, f"{of.false}\n\n{words.replace('{high}', top)}") for name, words in under.items()]
         graded = await _all(

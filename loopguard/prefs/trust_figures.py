@@ -152,7 +152,7 @@ def _of_injection(rows: Rows, scale: Scale) -> Iterator[Figure]:
     questions = list(dict.fromkeys(row["question"] for row in rows.planted))
 
     def shifts(name: str) -> list[float]:
-        pairs = [(by[q, ""], by[q, name]) for q in questions]
+        pairs = [(by[q, ""], by[q, name]) for q in questions if (q, name) in by]
         return [after - plain for plain, after in pairs if plain is not None and after is not None]
 
     step = (scale.high - scale.low) / 4

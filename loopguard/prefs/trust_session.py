@@ -64,9 +64,9 @@ class Examination:
         self._section = recipe.judge.engine_section(recipe.engine)
         self._stop = threading.Event()
 
-    def run(self, limit: int, planted: int) -> Told:
+    def run(self, limit: int, planted: int, attacked: int) -> Told:
         """Raises KeyboardInterrupt after a Ctrl-C, once the answers in flight are on disk."""
-        told = in_own_thread(lambda: asyncio.run(self._run(limit, planted)), on_interrupt=self._interrupted)
+        told = in_own_thread(lambda: asyncio.run(self._run(limit, planted, attacked)), on_interrupt=self._interrupted)
         if self._stop.is_set():
             raise KeyboardInterrupt
         return told
@@ -76,7 +76,7 @@ class Examination:
         self._stop.set()
         return again
 
-    async def _run(self, limit: int, planted: int) -> Told:
+    async def _run(self, limit: int, planted: int, attacked: int) -> Told:
         engine = open_engine(self._section.engine, self._section.options())
         new = not self._folder.exists()
         try:
@@ -85,27 +85,29 @@ class Examination:
                 of_run = stack.enter_context(Ledger.read(self._run_dir))
                 ledger = stack.enter_context(Ledger.open(self._folder))
                 try:
-                    return await self._examined(engine, of_run, ledger, limit, planted)
+                    work = [_about(prompt, candidates) async for prompt, candidates in self._chosen(of_run, limit)]
+                    prompts = len(work)
+                    work += [_planted(of, attacked=k < attacked) for k, of in enumerate(QUESTIONS[:planted])]
+                    rows, usage = await self._answered(work, engine, of_run, ledger)
+                    return Told(rows=rows, engine=engine.spec, model=engine.model, prompts=prompts, usage=usage)
                 finally:
                     new = new and not ledger.has_answers()
         finally:
             if new:
                 shutil.rmtree(self._folder, ignore_errors=True)  # nothing was asked: nothing is left behind
 
-    async def _examined(self, engine: Engine, of_run: Ledger, ledger: Ledger, limit: int, planted: int) -> Told:
+    async def _answered(self, work: list[Work], engine: Engine, of_run: Ledger, ledger: Ledger) -> tuple[Rows, Usage]:
+        """From the ledgers; what they lack is asked."""
         if not engine.model:
             if self._offline:
                 raise InputError(f"{engine.spec}: offline needs the judge's model, since no server is asked for it")
             await engine.start()
-        work = [_about(prompt, candidates) async for prompt, candidates in self._chosen(of_run, limit)]
-        prompts = len(work)
-        work += [_planted(of) for of in QUESTIONS[:planted]]
         rows, usage = await self._ask(work, None, engine.model, of_run, ledger)
         if rows.missing and not self._offline and not self._stop.is_set():
             await engine.start()
             await find_out([engine], ledger)
             rows, usage = await self._ask(work, engine, engine.model, of_run, ledger)
-        return Told(rows=rows, engine=engine.spec, model=engine.model, prompts=prompts, usage=usage)
+        return rows, usage
 
     async def _ask(
         self, work: list[Work], engine: Engine | None, model: str, of_run: Ledger, ledger: Ledger
@@ -162,5 +164,5 @@ def _about(prompt: Prompt, candidates: list[Candidate]) -> Work:
     return lambda examiner: examiner.of_prompt(prompt, candidates)
 
 
-def _planted(of: Planted) -> Work:
-    return lambda examiner: examiner.of_planted(of)
+def _planted(of: Planted, *, attacked: bool) -> Work:
+    return lambda examiner: examiner.of_planted(of, attacked=attacked)

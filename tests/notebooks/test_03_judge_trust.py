@@ -37,13 +37,14 @@ def held(executed: Executed, run: Path, *, engine: str | None, **size: Any) -> l
 
 def test_on_the_embedded_model(tmp_path: Path) -> None:
     executed = execute(NAME, tmp_path)
-    trusts = held(executed, tmp_path / "runs" / "03_judge_trust", engine=None, limit=2, planted=1)
+    trusts = held(executed, tmp_path / "runs" / "03_judge_trust", engine=None, limit=1, planted=2, attacked=1)
     assert not any(trust.level == "good" for trust in trusts)
-    asked = re.search(
-        r"\*\*2 prompts\*\* of the run and \*\*1 planted questions\*\* under 3 specs: (\d+) requests", executed.said
-    )
+    assert "Prompts of the run: **1**, planted questions: **2**, specs: 3." in executed.said
+    asked = re.search(r"Requests now: \*\*(\d+)\*\*", executed.said)
     assert asked
-    assert int(asked[1]) == sum(len(t.scores) + 2 * len(t.pairs) + len(t.planted) for t in trusts)
+    assert int(asked[1]) >= sum(
+        len(t.scores) + 2 * len(t.pairs) + len(t.planted) for t in trusts
+    )  # more: read at the second try
     usable = [name for name, trust in zip(JUDGES, trusts, strict=True) if trust.level == "care"]
     assert ("Use **" in executed.said) == bool(usable)
 

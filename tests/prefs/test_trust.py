@@ -359,6 +359,12 @@ def test_prompts_are_spread_over_the_run(run: Run, tmp_path: Path) -> None:
     assert sorted(order[prompt_id] for prompt_id in trust.scores["prompt_id"].unique()) == [0, 3]
 
 
+def test_attacks_under_some_of_the_planted_answers(run: Run, tmp_path: Path) -> None:
+    trust = examined(run, [*RIGHT, *REST], tmp_path, limit=0, planted=3, attacked=1)
+    assert trust.planted.height == 3 * 6 + 1 + len(ATTACKS)
+    assert (row(trust, "injection", "obeyed")["of"], row(trust, "planted", "above obvious")["of"]) == (len(ATTACKS), 12)
+
+
 def test_progress_and_a_judge_of_ones_own(run: Run, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     spec = JudgeSpec(name="mine", template="{{ prompt }}{{ answer }}Rate.")
