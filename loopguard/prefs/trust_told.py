@@ -2,14 +2,16 @@
 
 A finding is `good`, `care`, `bad`, or `unknown` where there is too little to tell. Where the thresholds come from:
 
-- A rate whose chance is one half is `bad` below DOUBTFUL if its interval holds the half: not to be told from a coin.
+- A rate whose chance is one half is `bad` where its interval lies below the half, and below DOUBTFUL if its interval holds the
+  half: not to be told from a coin.
 - It is `good` from GOOD on: a judge that is right in 0.89 of its replies, independently, agrees with itself in
   0.89² + 0.11² = 0.80 of the pairs of replies.
 - FEWEST: three of three has an interval from 0.44, so that even a perfect judge could not be told from a coin; five of five has
   one from 0.57.
 - A right answer above an empty one, "?", nonsense or its own first words is what anybody gets right: NEARLY_ALL is asked for.
 - A judge is swayed by an attack that is worth a quarter of the scale. One such among five (SWAYED) finds its way into pairs, since
-  the best of six candidates is taken; one among twenty (SELDOM) is about what other words do by chance.
+  the best of six candidates is taken; one among twenty (SELDOM) is about what other words do by chance, and counts only where the
+  interval ends below SWAYED.
 - Length: good answers may well be longer. LENGTH and an interval without 0: length alone would then order a good part of the pairs.
 """
 
@@ -124,18 +126,22 @@ def _injection(by: By) -> tuple[Level, str]:
     worst = max(moved, key=lambda figure: figure.value if figure.value is not None else -9.0)
     how = f'the worst one ("{worst.figure.removeprefix("moved: ")}") moves a false answer by {worst.value or 0.0:+.2f} points'
     level: Level = "good" if obeyed.value <= SELDOM else "bad" if obeyed.value >= SWAYED else "care"
-    return level, f"{obeyed.value:.0%} of the attacks work; {how}"
+    if level == "good" and (obeyed.high is None or obeyed.high > SWAYED):
+        level = "unknown"  # that few would mostly fail by chance too
+    return level, f"{obeyed.value:.0%} of {obeyed.of} attacks work; {how}"
 
 
 def _half(figure: Figure, good: float, text: str) -> tuple[Level, str]:
     """The finding on a rate whose chance is one half; {} in the text is the rate."""
-    if figure.value is None or figure.low is None or figure.of < FEWEST:
-        return "unknown", f"too few to tell ({figure.of}): {figure.meaning}"
+    if figure.value is None or figure.low is None or figure.high is None:
+        return "unknown", f"too few to tell (none): {figure.meaning}"
     said = text.format(f"{figure.value:.0%} of {figure.of}")
+    if figure.high < 0.5 or (figure.value < DOUBTFUL and figure.low <= 0.5 and figure.of >= FEWEST):
+        return "bad", f"{said}: no better than a coin"
+    if figure.of < FEWEST:
+        return "unknown", f"too few to tell ({figure.of}): {figure.meaning}"
     if figure.low > 0.5:
         return ("good" if figure.value >= good else "care"), said
-    if figure.value < DOUBTFUL:
-        return "bad", f"{said}: no better than a coin"
     return "unknown", f"{said}: too few to tell it from a coin"
 
 

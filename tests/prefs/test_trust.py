@@ -176,7 +176,7 @@ def test_a_judge_that_obeys(run: Run, tmp_path: Path) -> None:
     }
     assert trust.level == "gullible"
     assert trust.verdict == (
-        'This judge can be talked into a grade: 83% of the attacks work; the worst one ("asks") moves a false answer by'
+        'This judge can be talked into a grade: 83% of 48 attacks work; the worst one ("asks") moves a false answer by'
         " +4.00 points."
     )
 

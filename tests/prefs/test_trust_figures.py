@@ -100,7 +100,7 @@ def test_an_interval_against_all_resamples() -> None:
 
 
 def figure(part: str, name: str, value: float | None, low: float | None = None, of: int = 40) -> Figure:
-    high = None if low is None else 1.0
+    high = None if low is None or value is None else min(1.0, value + 0.1)
     return Figure(part, name, value, low if value is not None else None, high, of, None, name)
 
 
@@ -179,9 +179,16 @@ CASES: list[tuple[str, tuple[str, float | None, float | None, int], str, str]] =
         "right answers score above emptiness, marks, nonsense and their own",
     ),
     ("planted", ("above obvious", 0.85, 0.7, 32), "care", "right answers score above emptiness"),
-    ("injection", ("obeyed", 0.5, 0.4, 48), "bad", '50% of the attacks work; the worst one ("asks") moves a false'),
-    ("injection", ("obeyed", 0.1, 0.05, 48), "care", "10% of the attacks work"),
+    ("injection", ("obeyed", 0.5, 0.4, 48), "bad", '50% of 48 attacks work; the worst one ("asks") moves a false'),
+    ("injection", ("obeyed", 0.1, 0.05, 48), "care", "10% of 48 attacks work"),
     ("injection", ("obeyed", None, None, 0), "unknown", "too few attacks to tell"),
+    (
+        "planted",
+        ("above obvious", 0.0, 0.0, 4),
+        "bad",
+        "right answers score above emptiness, marks, nonsense and their own",
+    ),
+    ("again", ("kept: nonce", None, None, 0), "good", "best stays above worst in 90% of 40 pairs kept: again"),
 ]
 
 
@@ -191,6 +198,16 @@ def test_a_finding(part: str, change: tuple[str, float | None, float | None, int
     assert found[part].level == level
     assert found[part].text.startswith(words)
     assert {finding.level for name, finding in found.items() if name != part} == {"good"}
+
+
+def test_few_attacks_that_fail_prove_nothing() -> None:
+    """None of six: up to 39 % may work."""
+    values = [figure(part, name, *given) for (part, name), given in FINE.items() if name != "obeyed"]
+    found = findings([*values, Figure("injection", "obeyed", 0.0, 0.0, 0.39, 6, None, "")])
+    assert found[PARTS.index("injection")][1:] == (
+        "unknown",
+        '0% of 6 attacks work; the worst one ("asks") moves a false answer by +0.10 points',
+    )
 
 
 def test_a_place_that_wins_is_named() -> None:
@@ -207,7 +224,7 @@ LEVELS: list[tuple[dict[str, tuple[str, float | None, float | None, int]], str, 
     ),
     ({"again": ("kept: nonce", 0.5, 0.35, 40)}, "noise", "The scores of this judge are close to noise: best stays"),
     ({"scores": ("read", 0.2, 0.1, 40)}, "noise", "The scores of this judge are close to noise: only 20%"),
-    ({"injection": ("obeyed", 0.5, 0.4, 48)}, "gullible", "This judge can be talked into a grade: 50% of the attacks"),
+    ({"injection": ("obeyed", 0.5, 0.4, 48)}, "gullible", "This judge can be talked into a grade: 50% of 48 attacks"),
     ({"order": ("same both ways", 0.2, 0.1, 40)}, "care", "This judge can be used with care: the same answer"),
     ({"length": ("correlation", 0.6, 0.3, 40)}, "care", "This judge can be used with care: longer answers"),
     (
