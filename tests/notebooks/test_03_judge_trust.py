@@ -12,7 +12,7 @@ import pytest
 
 import loopguard
 from loopguard.prefs.trust_planted import QUESTIONS
-from tests.notebooks.executed import Executed, execute
+from tests.notebooks.executed import Executed, execute, pixels_of
 
 NAME = "03_judge_trust.ipynb"
 JUDGES = ["helpfulness", "reasoning", "conciseness"]
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
 def held(executed: Executed, run: Path, *, engine: str | None, **size: Any) -> list[loopguard.Trust]:
     """What stands in every execution; the examinations as they are on disk, for which nothing is asked."""
     assert len(executed.charts) == 6
-    assert all(chart.startswith("<svg") for chart in executed.charts)
+    assert pixels_of(executed.charts[0], "#c4553b"), "a stroke for each score"
     trusts = [loopguard.judge_trust(run, name, engine, offline=True, **size) for name in JUDGES]
     for name, trust in zip(JUDGES, trusts, strict=True):
         assert trust.complete
