@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -374,6 +376,37 @@ def test_progress_and_a_judge_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert trust.judge == spec.signature
     assert set(trust.figures["judge"]) == {"mine"}
+
+
+def test_ctrl_c_lets_the_answers_in_flight_arrive(run: Run, tmp_path: Path) -> None:
+    """The first prompt that is through presses it: what has begun is finished, nothing else is begun."""
+    slow = [{"greedy": say(1) | {"latency": 0.2}}]
+    pressed: list[int] = []
+
+    def press(done: int, _: int) -> None:
+        if not pressed:
+            pressed.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    engine = script(tmp_path / "judge.jsonl", slow)
+    given: dict[str, Any] = {"out": tmp_path / "out", "limit": 0, "attacked": 0}
+    recipe = {"judge.concurrency": 2}
+    limited = build_prefs(PROMPTS, Recipe().override(_as_made(run) | recipe), out=tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        judge_trust(limited, "helpfulness", engine, **given, progress=press)
+    assert pressed == [1]
+    kept = len(recorded(tmp_path / "out"))
+    assert kept % 6 == 0, "questions that were begun are whole"
+    assert 0 < kept < 8 * 6
+    trust = judge_trust(limited, "helpfulness", engine, **given)
+    assert trust.complete
+    assert trust.usage.requests == 8 * 6 - kept
+
+
+def _as_made(run: Run) -> dict[str, Any]:
+    """The changes that made the recipe of `run`."""
+    model = next(run.path.parent.glob("model.jsonl"))
+    return {"engine.engine": f"scripted:{model}", "sampling.samples": 3, "sampling.greedy": False, "judge.spec": "none"}
 
 
 def test_it_shows_itself(run: Run, tmp_path: Path) -> None:
