@@ -37,9 +37,9 @@ def held(executed: Executed, run: Path, *, engine: str | None, **size: Any) -> l
 
 def test_on_the_embedded_model(tmp_path: Path) -> None:
     executed = execute(NAME, tmp_path)
-    trusts = held(executed, tmp_path / "runs" / "03_judge_trust", engine=None, limit=1, planted=2, attacked=1)
+    trusts = held(executed, tmp_path / "runs" / "03_judge_trust", engine=None, limit=1, planted=1)
     assert not any(trust.level == "good" for trust in trusts)
-    assert "Prompts of the run: **1**, planted questions: **2**, specs: 3." in executed.said
+    assert "Prompts of the run: **1**, planted questions: **1**, specs: 3." in executed.said
     asked = re.search(r"Requests now: \*\*(\d+)\*\*", executed.said)
     assert asked
     assert int(asked[1]) >= sum(
