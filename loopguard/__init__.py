@@ -28,11 +28,13 @@ _HOME = {
     "Recipe": "loopguard.prefs.recipe",
     "Run": "loopguard.prefs.run",
     "StreamDetector": "loopguard.loops.stream",
+    "Trust": "loopguard.prefs.trust",
     "Verdict": "loopguard.records",
     "build_prefs": "loopguard.prefs.build",
     "compare": "loopguard.look.compare",
     "detect": "loopguard.loops.detector",
     "detect_rows": "loopguard.loops.frames",
+    "judge_trust": "loopguard.prefs.trust",
     "load_judge": "loopguard.prefs.judging",
     "load_recipe": "loopguard.prefs.recipe",
     "loop_rates": "loopguard.loops.rates",
@@ -58,12 +60,14 @@ __all__ = [
     "Recipe",
     "Run",
     "StreamDetector",
+    "Trust",
     "Verdict",
     "__version__",
     "build_prefs",
     "compare",
     "detect",
     "detect_rows",
+    "judge_trust",
     "load_judge",
     "load_recipe",
     "loop_rates",
@@ -96,6 +100,7 @@ if TYPE_CHECKING:
     from loopguard.prefs.judging import JudgeSpec, load_judge
     from loopguard.prefs.recipe import Recipe, load_recipe
     from loopguard.prefs.run import Run, open_run
+    from loopguard.prefs.trust import Trust, judge_trust
     from loopguard.records import Loop, Verdict
 
 

@@ -152,6 +152,32 @@ class TerminalWatcher:
             self._bar, self._task = None, None
 
 
+class Counting:
+    """Something that is counted up to its end: a bar on a terminal, a line every EVERY seconds elsewhere."""
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._console, self._what, self._quiet = err(), what, quiet
+        self._bar = Progress(console=self._console, transient=True, disable=quiet or not self._console.is_terminal)
+        self._task = self._bar.add_task(what, total=None)
+        self._told = time.monotonic()
+
+    def through(self, done: int, total: int) -> None:
+        """So many are done."""
+        self._bar.update(self._task, completed=done, total=total)
+        if not (self._quiet or self._console.is_terminal) and time.monotonic() - self._told >= EVERY:
+            self._told = time.monotonic()
+            self._console.print(f"{done} of {total} {self._what}")
+
+    def __enter__(self) -> Counting:
+        """Begin to show."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away, whatever happened."""
+        self._bar.stop()
+
+
 def print_summary(run: Run, console: Console) -> None:
     """The figures of a run that a person wants first."""
     _put_lines(f"Run {run.path}", summary_lines(run.summary), console)

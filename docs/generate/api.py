@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 GROUPS = {
-    "Find": ("detect", "Detector", "Verdict", "Loop", "show", "scan", "detect_rows", "register_polars", "tune_vllm"),
+    "Find": (
+        "detect",
+        "Detector",
+        "Verdict",
+        "Loop",
+        "show",
+        "vocabulary",
+        "scan",
+        "loop_rates",
+        "detect_rows",
+        "register_polars",
+        "tune_vllm",
+    ),
     "Stop": ("StreamDetector", "LoopStopping", "LoopWatch"),
-    "Build": ("build_prefs", "read_prompts", "load_recipe", "Recipe", "load_judge", "JudgeSpec"),
+    "Build": (
+        "build_prefs",
+        "read_prompts",
+        "load_recipe",
+        "Recipe",
+        "load_judge",
+        "JudgeSpec",
+        "judge_trust",
+        "Trust",
+    ),
     "Look": ("open_run", "Run", "report", "compare"),
     "Ask": ("open_engine", "EngineOptions"),
     "Errors": ("LoopguardError",),

@@ -128,8 +128,8 @@ def thresholds_in_short() -> str:
     s = DetectorSettings()
     return f"""\
 - a run of equal copies inside the text counts from {s.min_copies:g} copies and {s.min_wasted:g} bytes after the first one;
-  at the end of the text {s.open_copies:g} copies and {s.open_wasted:g} bytes are enough, if {s.open_letters:g} letters or digits are
-  among them;
+  at the end of the text {s.open_copies:g} copies and {s.open_wasted:g} bytes are enough, if {s.open_letters:g} letters or digits
+  are among them;
 - marks alone (rules, dots, padding) and periods up to {s.short_period:g} bytes want {s.short_min_wasted:g} bytes;
 - a stretch whose phrases come back in changing order has a score: letters that came back at least {s.stretch_copies} times, less
   {s.new_cost} for each new one. It counts from {s.stretch_score:g} inside the text, from {s.open_score:g} at its end; of

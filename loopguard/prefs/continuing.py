@@ -34,7 +34,9 @@ def same_judge(saved: Recipe, recipe: Recipe) -> bool:
     """Whether the scores of a run stand for this recipe too: the same spec, and the same model where both name one."""
     before, now = (r.judge.engine_section(r.engine) for r in (saved, recipe))
     same_model = before.model == now.model or (before.engine == now.engine and not now.model)
-    return saved.judge.spec == recipe.judge.spec and same_model and before.extra_body == now.extra_body
+    same_look = saved.judge.second_look == recipe.judge.second_look
+    same_spec = saved.judge.spec == recipe.judge.spec and same_look
+    return same_spec and same_model and before.extra_body == now.extra_body
 
 
 def hold_against(saved: Recipe | None, recipe: Recipe, run_dir: Path) -> None:
@@ -60,5 +62,7 @@ def fingerprint(recipe: Recipe, detector: Detector, spec: JudgeSpec | None) -> s
     """16 hex digits over all that decides which requests a prompt needs. Pairing is no part of it."""
     section = recipe.judge.engine_section(recipe.engine)
     judging = [spec.signature, section.model, section.extra_body, recipe.judge.attempts] if spec else []
+    if spec and recipe.judge.second_look:  # only then, so that fingerprints from before it was known still hold
+        judging.append("second look")
     parts = [recipe.asks(), detector.signature, judging, recipe.output.model_dump()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -33,7 +33,7 @@ class Estimate:
     sampling_requests: int
     candidates: int
     judge_requests: int
-    """One for each candidate; fewer when candidates loop or are equal, more when replies cannot be read."""
+    """One for each candidate, two for each second look; fewer when candidates loop or are equal, more when replies are not read."""
     sampling_prompt_tokens: int
     sampling_completion_tokens: int
     judge_prompt_tokens: int
@@ -56,6 +56,7 @@ def estimate(reader: PromptReader, recipe: Recipe, run_dir: Path, *, judge_again
     """
     done = _done_in(run_dir)
     judged = recipe.judge.spec != "none"
+    looks = 2 * recipe.pairing.max_pairs_per_prompt if recipe.judge.second_look else 0
     prompts = broken = already = requests = candidates = judging = prompt_tokens = judge_tokens = 0
     for item in reader:
         if isinstance(item, BadRow):
@@ -74,6 +75,8 @@ def estimate(reader: PromptReader, recipe: Recipe, run_dir: Path, *, judge_again
         if judged and (judge_again or not known):
             judging += choices
             judge_tokens += choices * (tokens + recipe.sampling.max_tokens + JUDGE_OVERHEAD)
+            judging += looks
+            judge_tokens += looks * (tokens + 2 * recipe.sampling.max_tokens + JUDGE_OVERHEAD)
     return Estimate(
         prompts=prompts,
         broken_rows=broken,

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -76,6 +76,11 @@ class JudgeSpec(Section):
         return value
 
     @property
+    def takes_reference(self) -> bool:
+        """The right answer, where there is one, is shown to the judge."""
+        return "reference" in self.template
+
+    @property
     def signature(self) -> str:
         """Name, scale and the first 8 hex digits of the spec's SHA-256: what a score can be compared under."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
@@ -109,12 +114,13 @@ class Judgement:
     error: str | None = None
 
 
-def judge_messages(spec: JudgeSpec, prompt: Prompt, candidate: Candidate) -> list[dict[str, str]]:
-    """The judge's conversation about one candidate, every untrusted text fenced. Pure: the same in, the same out."""
-    answer = shorten(candidate.text if spec.shows_reasoning else candidate.content, spec.max_chars)
-    asked = shorten(conversation(prompt), spec.max_chars)
-    reference = shorten(prompt.reference, spec.max_chars) if prompt.reference else ""
-    mark = nonce(asked, answer, reference)
+def judge_messages(spec: JudgeSpec, prompt: Prompt, candidate: Candidate, *, salt: str = "") -> list[dict[str, str]]:
+    """The judge's conversation about one candidate, every untrusted text fenced. Pure: the same in, the same out.
+
+    A `salt` gives other fence marks, and nothing else.
+    """
+    answer, asked, reference = answer_seen(spec, candidate), *prompt_seen(spec, prompt)
+    mark = nonce(asked, answer, reference, *([salt] if salt else []))
     user = _template(spec.template).render(
         prompt=fence("PROMPT", asked, mark),
         answer=fence("ANSWER", answer, mark),
@@ -122,6 +128,22 @@ def judge_messages(spec: JudgeSpec, prompt: Prompt, candidate: Candidate) -> lis
         low=spec.scale.low,
         high=spec.scale.high,
     )
+    return as_messages(spec, user)
+
+
+def answer_seen(spec: JudgeSpec, candidate: Candidate) -> str:
+    """What the judge sees of a candidate: with its thinking text or without, long ones without their middle."""
+    return shorten(candidate.text if spec.shows_reasoning else candidate.content, spec.max_chars)
+
+
+def prompt_seen(spec: JudgeSpec, prompt: Prompt) -> tuple[str, str]:
+    """What the judge sees of a prompt and of its reference ("" where there is none)."""
+    reference = shorten(prompt.reference, spec.max_chars) if prompt.reference else ""
+    return shorten(conversation(prompt), spec.max_chars), reference
+
+
+def as_messages(spec: JudgeSpec, user: str) -> list[dict[str, str]]:
+    """The judge's system message, where it has one, and the question."""
     system = [{"role": "system", "content": spec.system.strip()}] if spec.system.strip() else []
     return [*system, {"role": "user", "content": user.strip()}]
 
@@ -142,14 +164,25 @@ async def judge_one(
     attempts: int,
 ) -> Judgement:
     """Ask about one candidate until a reply can be read, `attempts` times at most. `ask` may raise EngineError."""
-    messages = judge_messages(spec, prompt, candidate)
+    return await ask_until_read(spec, judge_messages(spec, prompt, candidate), ask, attempts=attempts)
+
+
+async def ask_until_read(
+    spec: JudgeSpec,
+    messages: Sequence[dict[str, str]],
+    ask: Callable[[Request], Awaitable[Completion]],
+    *,
+    attempts: int,
+    first_seed: int = 0,
+) -> Judgement:
+    """Ask a question whose reply is a point of the spec's scale. Seed 0 is asked at temperature 0, others at 0.7."""
     error = ""
-    for attempt in range(attempts):
+    for seed in range(first_seed, first_seed + attempts):
         request = Request(
             messages=messages,
-            temperature=0.0 if attempt == 0 else 0.7,
+            temperature=0.0 if seed == 0 else 0.7,
             max_tokens=spec.max_tokens,
-            seed=attempt,
+            seed=seed,
             top_logprobs=TOP_LOGPROBS,
         )
         try:

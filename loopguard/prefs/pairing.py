@@ -23,6 +23,7 @@ SKIP_REASONS = {
     "tie": "the judge scored best and worst the same",
     "none_worse": "the best that came to an end scores lowest: what scores higher was cut off",
     "small_margin": "best and worst are closer than min_margin",
+    "second_look": "seen side by side in both orders, the best was not preferred both times",
     "prompt_too_long": "the prompt does not fit the model's context",
     "not_answered": "a request failed after all retries; the next run asks again",
     "broken_row": "the row holds no prompt that can be asked",

@@ -1,6 +1,6 @@
 """The local runner: every prompt through the one step, many at a time; then the tables, in order, from the ledger.
 
-    build_one      the way of one prompt: sample (5 + 1) -> detect -> judge (clean candidates only) -> pair
+    build_one      the way of one prompt: sample (5 + 1) -> detect -> judge (clean candidates only) -> pair -> second look
     ask_missing    first pass: every prompt that is not done goes through build_one, answers land in the ledger
     write_tables   second pass: build_one again in the order of the prompts, with nothing but the ledger
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -27,10 +27,11 @@ from loopguard.prefs.keeping import Keeper
 from loopguard.prefs.ledger import Progress
 from loopguard.prefs.outputs import Outcome, Provenance, Tables
 from loopguard.prefs.pairing import make_pairs, merge_equal
+from loopguard.prefs.pairwise import Preference, prefer, still_preferred
 from loopguard.prefs.recipe import Recipe
 from loopguard.prefs.sampling import Draw, candidates_of, draws
 from loopguard.prefs.summary import Figures
-from loopguard.records import Candidate, Prompt, Skip
+from loopguard.records import Candidate, Pair, Prompt, Skip
 
 T = TypeVar("T")
 Known = Mapping[bytes, Completion]
@@ -134,11 +135,12 @@ async def build_one(prompt: Prompt, step: Step) -> Outcome:
             candidates += candidates_of(prompt, draw, answers, step.recipe.output)
         candidates = merge_equal(examine(candidates, step.detector))
         candidates = await _judge(prompt, candidates, step, known)
+        pairs = make_pairs(prompt, candidates, step.recipe.pairing, judged=step.spec is not None)
+        pairs = await _look_again(prompt, pairs, step, known)
     except EngineUnavailable:
         raise
     except EngineError as error:
         return Outcome(prompt=prompt, candidates=candidates, result=_why_not(error))
-    pairs = make_pairs(prompt, candidates, step.recipe.pairing, judged=step.spec is not None)
     return Outcome(prompt=prompt, candidates=candidates, result=pairs)
 
 
@@ -162,11 +164,8 @@ async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known:
     spec, attempts = step.spec, step.recipe.judge.attempts
 
     async def one(candidate: Candidate) -> Judgement:
-        async def ask(request: Request) -> Completion:
-            return (await step.judge.ask(prompt.prompt_id, request, known))[0]
-
         try:
-            return await judge_one(spec, prompt, candidate, ask, attempts=attempts)
+            return await judge_one(spec, prompt, candidate, _judges_reply(prompt, step, known), attempts=attempts)
         except EngineError as error:
             if _is_context(error):
                 return Judgement(None, f"too long for the judge: {error}")
@@ -180,6 +179,31 @@ async def _judge(prompt: Prompt, candidates: list[Candidate], step: Step, known:
         else c
         for c in candidates
     ]
+
+
+def _judges_reply(prompt: Prompt, step: Step, known: Known) -> Callable[[Request], Awaitable[Completion]]:
+    async def ask(request: Request) -> Completion:
+        return (await step.judge.ask(prompt.prompt_id, request, known))[0]
+
+    return ask
+
+
+async def _look_again(prompt: Prompt, pairs: list[Pair] | Skip, step: Step, known: Known) -> list[Pair] | Skip:
+    """With `judge.second_look`: the pairs by score that the judge stands by when it sees both sides, in both orders."""
+    spec, attempts = step.spec, step.recipe.judge.attempts
+    if spec is None or not step.recipe.judge.second_look or isinstance(pairs, Skip):
+        return pairs
+    ask = _judges_reply(prompt, step, known)
+
+    async def look(pair: Pair) -> Preference | str:
+        try:
+            return await prefer(spec, prompt, pair.chosen, pair.rejected, ask, attempts=attempts)
+        except EngineError as error:
+            if _is_context(error):
+                return f"too long for the judge: {error}"
+            raise
+
+    return await still_preferred(pairs, look)
 
 
 async def _all(step: Step, work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -188,6 +188,7 @@ class JudgeSection(Section):
     price_prompt: float = Field(0, ge=0, allow_inf_nan=False, description="both 0 and no engine named: the sampler's")
     price_completion: float = Field(0, ge=0, allow_inf_nan=False, description="of a million tokens of replies")
     attempts: int = Field(3, ge=1, le=20, description="times a reply that cannot be read is asked for, in all")
+    second_look: bool = Field(False, description="pairs by score are asked about again side by side, in both orders")
 
     @model_validator(mode="after")
     def _arguments_of_vllm(self) -> JudgeSection:
@@ -198,7 +199,7 @@ class JudgeSection(Section):
         """The judge's engine: its own, or the sampling engine when none is named."""
         if not self.engine:
             return sampling if not self.model else sampling.model_copy(update={"model": self.model})
-        own = self.model_dump(exclude={"spec", "attempts"})
+        own = self.model_dump(exclude={"spec", "attempts", "second_look"})
         if self.engine == sampling.engine and not self.engine_args:
             own["engine_args"] = sampling.engine_args
         return EngineSection(**own)
