@@ -47,6 +47,8 @@ class Card:
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     """The figures, as a table for who cannot see the picture; at most as many as are worth reading."""
+    tall: bool = False
+    """A chart of many rows, which takes the height of three others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +134,14 @@ def cards(shown: Iterable[Panel]) -> list[Card]:
             svg="" if panel.empty else svg(panel.draw(), panel.key),
             columns=tuple(panel.frame.columns),
             rows=[tuple(map(_cell, row)) for row in panel.frame.head(_MOST_ROWS).iter_rows()],
+            tall=panel.key.startswith("rate") and panel.frame.height > _TALL,
         )
         for panel in shown
     ]
 
 
 _MOST_ROWS = 120
+_TALL = 12
 
 
 def _cell(value: Any) -> str:
