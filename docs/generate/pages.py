@@ -40,6 +40,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "reasons": words.reasons,
     "skip-reasons": words.skip_reasons,
     "faults": words.faults,
+    "notebooks": words.notebooks,
     "api": api.reference,
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
-from docs.generate.figures import table
+from docs.generate.figures import ROOT, table
 
 
 def errors() -> str:
@@ -47,6 +48,17 @@ def skip_reasons() -> str:
     from loopguard.prefs.pairing import SKIP_REASONS
 
     return _table(SKIP_REASONS, "reason")
+
+
+def notebooks() -> str:
+    """Every notebook of the repository with its title and first paragraph."""
+    found = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+        title, paragraph = first.removeprefix("# ").split("\n\n")[:2]
+        found.append((f"`{path.name}`", title, " ".join(paragraph.split())))
+    assert found
+    return table(found, ("file", "title", "what it shows"))
 
 
 def faults() -> str:
