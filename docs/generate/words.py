@@ -28,7 +28,10 @@ def exit_codes() -> str:
     from loopguard.cli import app
 
     group = typer.main.get_command(app)
-    found = {name: (one.epilog or "").removeprefix("Exit codes: ") for name, one in group.commands.items()}  # type: ignore[attr-defined]
+    verbs = dict(group.commands)  # type: ignore[attr-defined]
+    for name, one in list(verbs.items()):
+        verbs |= {f"{name} {inner}": deeper for inner, deeper in getattr(one, "commands", {}).items()}
+    found = {name: (one.epilog or "").removeprefix("Exit codes: ") for name, one in verbs.items()}
     return table([(f"`{name}`", codes) for name, codes in found.items() if codes], ("verb", "codes"))
 
 
