@@ -24,8 +24,6 @@ INK, MUTED, RULE = "#31373d", "#68727c", "#e2e6ea"
 
 WIDTH, HEIGHT = 344, 176
 _ROW = 23
-_ROOM = 1.42
-"""Length of an axis over its largest value, where counts stand beside the marks."""
 _LONGEST = 160
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 
@@ -37,6 +35,13 @@ def altair() -> Any:
     except ImportError:
         raise MissingExtra(f"charts need the packages altair and vl-convert-python: {INSTALL}") from None
     return found
+
+
+def _room(rows: list[dict[str, Any]]) -> float:
+    """Length of an axis over its largest value, so that the counts beside the marks fit: both in pixels, roughly."""
+    names, counts = (max((len(row[key]) for row in rows), default=0) for key in ("group", "count"))
+    plot = WIDTH - 14 - 6.3 * min(names, 21)
+    return 1 / (1 - min(0.6, (12 + 6 * counts) / plot))
 
 
 def vegalite_version() -> str:
@@ -53,7 +58,7 @@ def rates(frame: pl.DataFrame, *, title: str = "share of outputs that loop") -> 
     ]
     order = [row["group"] for row in rows]
     top = max((row["high"] for row in rows), default=1.0)
-    scale = alt.Scale(domain=[0, top * _ROOM], nice=False)
+    scale = alt.Scale(domain=[0, top * _room(rows)], nice=False)
     base = alt.Chart(alt.Data(values=rows)).encode(y=_names(order))
     ticks = alt.Axis(format=_percent(top), tickCount=4, values=_ticks(top))
     span = base.mark_rule(color=LOOP, strokeWidth=5, opacity=0.28, strokeCap="round").encode(
