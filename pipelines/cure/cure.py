@@ -175,7 +175,9 @@ class Circle:
         """Perplexity on texts that people wrote, or good models."""
         if not self.given.ordinary:
             return None
-        reader = loopguard.read_prompts(self.given.ordinary, prompt_column=self.given.ordinary_column, limit=self.given.ordinary_limit)
+        reader = loopguard.read_prompts(
+            self.given.ordinary, prompt_column=self.given.ordinary_column, limit=self.given.ordinary_limit
+        )
         texts = [item.messages[-1]["content"] for item in reader if not isinstance(item, BadRow)]
         return {"before": perplexity(base, texts), "after": perplexity(cured, texts)}
 

@@ -38,29 +38,38 @@ class Training:
 def tokenised(pairs: list[dict[str, Any]], tokenizer: Any, *, eos_on_truncated: bool) -> list[dict[str, list[int]]]:
     """prompt_ids, chosen_ids, rejected_ids of each pair, as TRL's collator takes them."""
     rows = []
+    end = _closing(tokenizer)
     for pair in pairs:
-        prompt = _ids(tokenizer, pair["prompt"], add_generation_prompt=True)
+        prompt = _ids(tokenizer, _rendered(tokenizer, pair["prompt"], add_generation_prompt=True))
         sides = {}
         for side in ("chosen", "rejected"):
-            whole = _ids(tokenizer, [*pair["prompt"], *pair[side]])
+            text = _rendered(tokenizer, [*pair["prompt"], *pair[side]])
+            if side == "rejected" and pair["rejected_truncated"] and not eos_on_truncated:
+                text = text.removesuffix(end)
+            whole = _ids(tokenizer, text)
             if whole[: len(prompt)] != prompt:
                 raise SystemExit("cure: this chat template does not begin an answer where it asks for one")
-            ids = whole[len(prompt) :]
-            if side == "rejected" and pair["rejected_truncated"] and not eos_on_truncated:
-                ids = _without_end(ids, tokenizer.eos_token_id)
-            sides[f"{side}_ids"] = ids
+            sides[f"{side}_ids"] = whole[len(prompt) :]
         rows.append({"prompt_ids": prompt, **sides})
     return rows
 
 
-def _ids(tokenizer: Any, messages: list[dict[str, str]], *, add_generation_prompt: bool = False) -> list[int]:
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+def _rendered(tokenizer: Any, messages: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _without_end(ids: list[int], eos: int) -> list[int]:
-    """What stands before the last end-of-sequence token."""
-    return ids[: len(ids) - 1 - ids[::-1].index(eos)] if eos in ids else ids
+def _closing(tokenizer: Any) -> str:
+    """What the chat template writes after an answer: the end-of-turn token, perhaps a newline."""
+    probe = "loopguard0probe"
+    text = _rendered(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": probe}])
+    before, _, after = text.rpartition(probe)
+    if not before:
+        raise SystemExit("cure: this chat template does not write an answer as it is")
+    return after
 
 
 def train(pairs: list[dict[str, Any]], checkpoint: Path, out: Path, how: Training) -> list[dict[str, float]]:
@@ -96,7 +105,7 @@ def train(pairs: list[dict[str, Any]], checkpoint: Path, out: Path, how: Trainin
         bf16=cuda or how.bf16,
         use_cpu=not cuda,
         gradient_checkpointing=cuda,
-        precompute_ref_log_probs=True,
+        precompute_ref_log_probs=how.max_steps < 0,  # for all pairs, also those that are never trained on
         report_to=[],
         seed=how.seed,
     )

@@ -24,7 +24,10 @@ def checkpoint_from_gguf(gguf: Path, out: Path) -> Path:
     model.load_state_dict(loaded.state_dict())
     model.tie_weights()
     model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(out)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    end = model.generation_config.eos_token_id
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)  # some transformers name another one
+    tokenizer.save_pretrained(out)
     return out
 
 

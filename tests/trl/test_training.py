@@ -84,16 +84,16 @@ def margin(checkpoint: Path, pairs: list[dict[str, Any]]) -> float:
 def small_training() -> Any:
     from train import Training
 
-    return Training(learning_rate=3e-3, batch=4, epochs=2, max_length=4096, sft_weight=0.0)
+    return Training(learning_rate=3e-3, batch=2, epochs=2, max_length=256, sft_weight=0.0)
 
 
 def test_the_cures_training_moves_towards_the_chosen(run: Run, tiny: Path, tmp_path: Path) -> None:
     from train import train
 
-    pairs = pairs_of(run, 12)
+    pairs = pairs_of(run, 6)
     log = train(pairs, tiny, tmp_path / "out", small_training())
     kept = json.loads((tmp_path / "out" / "training.json").read_text())
-    assert kept["pairs"] == 12
+    assert kept["pairs"] == 6
     assert kept["log"] == log
     assert len(log) == 6
     assert log[0]["loss"] == pytest.approx(FIRST_LOSS, abs=1e-3)
@@ -105,8 +105,10 @@ def test_swapped_pairs_move_it_away(run: Run, tiny: Path, tmp_path: Path) -> Non
     """The test above can fail: with chosen and rejected swapped the same figures go the other way."""
     from train import train
 
-    pairs = pairs_of(run, 12)
-    swapped = [row | {"chosen": row["rejected"], "rejected": row["chosen"], "rejected_truncated": False} for row in pairs]
+    pairs = pairs_of(run, 6)
+    swapped = [
+        row | {"chosen": row["rejected"], "rejected": row["chosen"], "rejected_truncated": False} for row in pairs
+    ]
     train(swapped, tiny, tmp_path / "out", small_training())
     assert margin(tmp_path / "out", pairs) < margin(tiny, pairs) - 10
 
