@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generate import api, command, field, figures, schemas, trainers, words
+from docs.generate import api, command, cure, field, figures, schemas, trainers, words
 
 DOCS = Path(__file__).parents[1]
 README = DOCS.parent / "README.md"
@@ -24,6 +24,8 @@ MAKERS: dict[str, Callable[..., str]] = {
     "readings": field.readings,
     "measured": figures.measured,
     "machine": lambda: f"Measured on {figures.machine()}.",
+    "cure": cure.table,
+    "cure-training": cure.training,
     "command": command.reference,
     "recipe": schemas.recipe,
     "judge": schemas.judge,
@@ -78,6 +80,8 @@ The detector against published rules, F1 (precision / recall):
 {rules}
 
 {field.sizes_in_short()}
+
+{cure.in_short()}
 """
 
 
