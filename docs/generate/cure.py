@@ -24,7 +24,7 @@ def in_short(name: str = "cure") -> str:
 def trained_on(results: dict[str, Any]) -> str:
     """How many pairs, in how many steps."""
     steps, batch = len(results["log"]), results["training"]["batch"]
-    return f"{min(steps * batch, results['pairs']['total'])} pairs, {steps} steps"
+    return f"{min(steps * batch, results['pairs'])} pairs, {steps} steps"
 
 
 def training(name: str) -> str:

@@ -67,6 +67,7 @@ class Circle:
         engine = self.engine(cured, self.trial / "model.gguf")
         after = self.ask(self.trial / "aside", aside, "measure.toml", engine)
         clean_after = self.ask(self.trial / "clean", questions, "clean.toml", engine) if questions else None
+        trained = json.loads((cured / "training.json").read_text())
         results = {
             "trial": self.given.trial,
             "model": self.gguf.name if self.gguf else self.given.model,
@@ -75,8 +76,8 @@ class Circle:
             "training": asdict(self.how),
             "trim_loops": self.given.trim_loops,
             "prompts": {"held aside": len(aside), "for pairs": len(others)},
-            "pairs": prefs.summary["pairs"],
-            "log": json.loads((cured / "training.json").read_text())["log"],
+            "pairs": trained["pairs"],
+            "log": trained["log"],
             "before": measured(before),
             "after": measured(after),
             "paired": paired(before, after),

@@ -55,9 +55,11 @@ def paired(before: loopguard.Run, after: loopguard.Run) -> dict[str, Any]:
 
 def _looping(run: loopguard.Run, decoding: str) -> dict[str, float]:
     """The share of a prompt's answers that loop, by prompt_id."""
-    frame = run.candidates.filter(run.candidates["decoding"] == decoding)
-    shares = frame.group_by("prompt_id").agg(frame["looping"].cast(float).alias("share").mean())
-    return dict(zip(shares["prompt_id"], shares["share"], strict=True))
+    import polars as pl
+
+    frame = run.candidates.filter(pl.col("decoding") == decoding)
+    shares = frame.group_by("prompt_id").agg(pl.col("looping").mean())
+    return dict(zip(shares["prompt_id"], shares["looping"], strict=True))
 
 
 def mcnemar(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, Any]:
