@@ -95,7 +95,7 @@ def test_no_pair(candidates: list[Candidate], given_: dict[str, Any], expected: 
 
 
 def test_every_reason_is_named_and_every_name_is_given() -> None:
-    """The reasons that pairing gives are those of the table above; the others are the runner's."""
+    """The reasons that pairing gives are those of the table above; the others are the runner's and the second look's."""
     calls = [node for node in ast.walk(ast.parse(inspect.getsource(pairing))) if isinstance(node, ast.Call)]
     texts = {
         leaf.value
@@ -105,7 +105,7 @@ def test_every_reason_is_named_and_every_name_is_given() -> None:
         if isinstance(leaf, ast.Constant)
     } | {"none_worse", "tie"}
     assert texts == {case[3][0] for case in SKIPS}
-    assert set(SKIP_REASONS) == texts | {"prompt_too_long", "not_answered", "broken_row"}
+    assert set(SKIP_REASONS) == texts | {"prompt_too_long", "not_answered", "broken_row", "second_look"}
     assert all(SKIP_REASONS.values())
 
 
