@@ -1,4 +1,4 @@
-"""How the thresholds of the stretch rule were chosen, and what they are worth on outputs that did not choose them.
+"""How the thresholds were chosen that labelled outputs can choose, and what they are worth on outputs that did not choose them.
 
     python -m benchmarks.detector.fit ../shared/data/loops_dev.jsonl --json benchmarks/results/detector-fit.json
 
@@ -26,9 +26,16 @@ from benchmarks.environment import environment
 from loopguard.loops.detector import Detector
 
 GRID: list[dict[str, float]] = [
-    {"stretch_score": best, "open_score": end, "reach": reach, "plain_factor": plain, "dense_factor": dense}
-    for best, end, reach, plain, dense in itertools.product(
-        (360, 480, 600), (180, 220, 260), (2000, 3000, 4000), (0.7, 1.0), (1.0, 2.0)
+    {
+        "stretch_score": best,
+        "open_score": end,
+        "plain_factor": plain,
+        "dense_factor": dense,
+        "few_wasted": few,
+        "short_min_wasted": short,
+    }
+    for best, end, plain, dense, few, short in itertools.product(
+        (360, 480, 600), (180, 220, 260), (0.7, 1.0), (1.0, 2.0), (300, 500, 1e6), (200, 300)
     )
 ]
 

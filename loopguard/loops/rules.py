@@ -73,14 +73,16 @@ def _run_rule(
     rule, loud = RUN_LONG, 0.0
     if copies >= min_copies:
         if weight == 0:
-            needed = short_wasted if period <= short_period else 1.5 * short_wasted
+            needed = short_wasted if period <= short_period else 1.5 * min_wasted
             if period == 1 and _in_table(data, begin, end):
                 needed *= 10
         else:
             needed = short_wasted if period <= short_period else min_wasted
         loud = wasted / needed
-        if weight == 0 or period <= short_period:
-            rule = RUN_SHORT
+    if copies >= limits[19] and period > short_period:
+        loud = max(loud, wasted / limits[20])
+    if loud > 0 and (weight == 0 or period <= short_period):
+        rule = RUN_SHORT
     if weight > 0 and size - end <= gap and copies >= open_copies:
         at_end = min(wasted / open_wasted, weight * (copies - 1) / open_letters)
         if loud < 1 and at_end > loud:

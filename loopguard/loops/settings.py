@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from loopguard.errors import InputError
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Goes up whenever a text can get another verdict under unchanged settings; part of every signature."""
 
-_LIMITS = 19
+_LIMITS = 21
 """Fields that `rules.judge` takes; the others are for `repetition.advance`."""
 
 
@@ -30,12 +30,12 @@ class DetectorSettings:
     min_copies: float = 3.5
     """Copies of a run inside the text. Said twice or three times is a refrain, a second version, a recap."""
     min_wasted: float = 300.0
-    """Bytes after the first copy of a run inside the text. Five equal lines of music and the four parts of a regular
-    expression stay below."""
+    """Bytes after the first copy of a run inside the text; half as much again where it holds no letter. Five equal lines of
+    music and the four parts of a regular expression stay below."""
     short_period: float = 8.0
     """Bytes up to which a period counts as short: rules, separators, padding, dots."""
-    short_min_wasted: float = 300.0
-    """Bytes after the first copy of a run with a short period or without any letter or digit. Rules are rarely 200 wide."""
+    short_min_wasted: float = 200.0
+    """Bytes after the first copy of a run with a short period. Rules are rarely 200 wide; in tables ten times as much is needed."""
     open_copies: float = 3.2
     """Copies of a run that the text ends in: of 133 such runs with 60 bytes and more nearly all were loops."""
     open_wasted: float = 70.0
@@ -69,6 +69,11 @@ class DetectorSettings:
     dense_factor: float = 2.0
     """Such a stretch needs this much of `stretch_score` and `open_score`: headers, SQL and configuration that a program
     wrote stay below."""
+    few_copies: float = 2.3
+    """Copies of a run with a long way to go round: two whole ones, and well into the third."""
+    few_wasted: float = 500.0
+    """Bytes after the first copy of a run of few copies. All six outputs of outputs.parquet that only this rule flags are
+    loops. A chorus or a line sung three times stays below; so does a second version, which is two copies."""
     stretch_copies: int = 4
     """Copies before a letter that comes back counts. Refrains and recaps come back three times."""
     new_cost: int = 6
@@ -96,7 +101,15 @@ class DetectorSettings:
 
     def stricter(self, factor: float) -> DetectorSettings:
         """The same with every length and score that makes a loop multiplied by `factor`; copies stay as they are."""
-        lengths = ("min_wasted", "short_min_wasted", "open_wasted", "open_letters", "stretch_score", "open_score")
+        lengths = (
+            "min_wasted",
+            "short_min_wasted",
+            "few_wasted",
+            "open_wasted",
+            "open_letters",
+            "stretch_score",
+            "open_score",
+        )
         return dataclasses.replace(self, **{name: factor * getattr(self, name) for name in lengths})
 
     @property
@@ -114,7 +127,7 @@ class DetectorSettings:
         )
 
     def limits(self) -> NDArray[np.float64]:
-        """What `rules.judge` takes: the fields up to `dense_factor`."""
+        """What `rules.judge` takes: the fields up to `few_wasted`."""
         return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[:_LIMITS]], np.float64)
 
     def rule(self) -> NDArray[np.int64]:

@@ -54,3 +54,56 @@ def test_the_score_needed_is_the_factor_times_the_setting() -> None:
         assert found["open_score"] == plain["open_score"]
         ratio = {"dense_factor": 2.0, "plain_factor": 0.7}[factor]
         assert abs(found["loudness"] * ratio - plain["loudness"]) < 1e-5
+
+
+WAY = (
+    "Past the tannery the road bends north, and whoever walks it in October smells apples before any orchard comes in sight. "
+    "A carter once told me that his horse refused that corner for years. Nobody knew why. Then a flood laid bare an old well, "
+    "and filling it took eleven loads of gravel. Since then children race each other down the slope, geese follow them, and the "
+    "baker, who complains about everything, has put a bench outside his shop so that tired grandmothers may watch. On feast "
+    "days somebody brings a fiddle. Rain rarely lasts here."
+)
+END = " Then he stopped all at once, sat down and thought about what was still to be done before dusk."
+SONG = (
+    "Oh, the river runs down to the harbour\n"
+    "And the bells ring aloud in the town\n"
+    "We shall dance till tomorrow is older\n"
+    "While the lamps of your market burn down\n"
+)
+
+
+def test_a_long_way_round_is_a_loop_on_fewer_copies() -> None:
+    text = WAY * 2 + WAY[: len(WAY) * 2 // 5] + END
+    found = Detector().detect(text)
+    assert (found.reason, found.loop.kind, found.loop.start, found.loop.period) == (
+        "repeats_verbatim",
+        "verbatim",
+        0,
+        len(WAY),
+    )
+    assert round(found.loop.repeats, 1) == 2.4
+    assert Detector(few_copies=2.6).detect(text).reason == "clean"
+    assert Detector(few_wasted=1000).detect(text).reason == "clean"
+    assert Detector().detect(WAY * 2 + WAY[: len(WAY) // 5] + END).reason == "clean"
+
+
+def test_a_second_version_is_no_loop() -> None:
+    assert Detector().detect(WAY * 2 + END).reason == "clean"
+
+
+def test_what_is_sung_three_times_is_no_loop() -> None:
+    assert (
+        Detector().detect("Come, all of you!\n" + SONG * 3 + "So they sang, and went home in the rain.").reason
+        == "clean"
+    )
+    assert Detector().detect("Come, all of you!\n" + SONG * 3).reason == "clean"
+
+
+def test_a_short_period_needs_200_bytes_and_ten_times_as_many_in_a_table() -> None:
+    def around(middle: str) -> str:
+        return f"Mick pays for the lessons. {middle} That makes twenty dollars an hour."
+
+    assert Detector().detect(around("to " * 72)).reason == "repeats_short"
+    assert Detector().detect(around("to " * 60)).reason == "clean"
+    assert Detector().detect(around("-" * 260)).reason == "repeats_short"
+    assert Detector().detect(f"| name | value |\n|------|{'-' * 1200}|\n| left | right |\n").reason == "clean"
