@@ -27,7 +27,7 @@ from loopguard.engines.address import is_loopback
 from loopguard.engines.answers import BadAnswer, read_answer
 from loopguard.engines.failures import BUSY, MAX_WAIT, failure, is_late, is_lost, retry_after, tries_of, words_of
 from loopguard.engines.gate import Gate
-from loopguard.engines.handshake import is_there
+from loopguard.engines.handshake import outage_of
 from loopguard.engines.refusals import is_context_error, is_hopeless, one_line, refused_field
 from loopguard.errors import EngineError, EngineUnavailable
 
@@ -108,7 +108,7 @@ class Delivery:
                         raise found.error
                     await asyncio.sleep(found.alone)
                 except openai.APIError as error:
-                    if not (is_lost(error) and await self._was_gone(error)):
+                    if not (is_lost(error) and await self._was_gone()):
                         late += is_late(error)
                         raise
                 tries -= 1
@@ -171,15 +171,15 @@ class Delivery:
         gate.answered(ticket)
         return found
 
-    async def _was_gone(self, error: openai.APIError) -> bool:
+    async def _was_gone(self) -> bool:
         """Whether the server as a whole is gone: if it is, True when it is back. EngineUnavailable when it stays away."""
         if self._outage is None or self._outage.done():
-            self._outage = asyncio.create_task(self._wait_for_server(error))
+            self._outage = asyncio.create_task(self._wait_for_server())
         return await asyncio.shield(self._outage)
 
-    async def _wait_for_server(self, error: openai.APIError) -> bool:
+    async def _wait_for_server(self) -> bool:
         client, patience = self._client, self._options.patience
-        if client is None or await is_there(client):
+        if client is None or (outage := await outage_of(client)) is None:
             return False
         loop = asyncio.get_running_loop()
         began, told, pause = loop.time(), False, LOOK[0]
@@ -194,9 +194,9 @@ class Delivery:
                     )
                 await asyncio.sleep(min(pause, patience - gone))
                 pause = min(LOOK[1], 1.5 * pause)
-                if await is_there(client):
+                if (outage := await outage_of(client)) is None:
                     return True
-            words = str(self.fail(error, 1)).removesuffix(" (1 try)")
+            words = str(self.fail(outage, 1)).removesuffix(" (1 try)")
             self._gave_up = EngineUnavailable(f"{words} (waited {patience:.0f} s for it to come back)")
             raise self._gave_up
         finally:

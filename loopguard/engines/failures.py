@@ -27,6 +27,14 @@ MAX_WAIT = 600.0
 
 BUSY = (429, 503)
 """Statuses that mean: not now."""
+CUT = "the connection was cut before an answer came"
+_PLAIN = {
+    "ClientPayloadError": "the connection was cut in mid-answer",
+    "ServerDisconnectedError": CUT,
+    "ClientConnectionResetError": CUT,
+    "ConnectionTimeoutError": "no connection in time",
+}
+"""What is said where aiohttp has words of its own: "Cannot write to closing transport"."""
 
 
 def words_of(error: openai.APIStatusError, secret: str) -> str:
@@ -110,10 +118,10 @@ def failure(error: openai.APIError, *, url: str, tries: int, secret: str, key_en
 
 
 def system_words(error: BaseException) -> str:
-    """What the system said at the bottom of a connection error: "Connection refused"."""
+    """What the system said at the bottom of a connection error ("Connection refused"), or a sentence instead of aiohttp's words."""
     chain = list(_causes(error))
-    if any(type(cause).__name__ == "ClientPayloadError" for cause in chain):
-        return "the connection was cut in mid-answer"
+    if plain := [_PLAIN[name] for name in (type(cause).__name__ for cause in chain) if name in _PLAIN]:
+        return plain[-1]
     for cause in reversed(chain):
         if isinstance(cause, ConnectionRefusedError):
             return os.strerror(errno.ECONNREFUSED)  # asyncio's own text hides it: "Connect call failed"
@@ -122,9 +130,7 @@ def system_words(error: BaseException) -> str:
     for cause in reversed(chain):
         if str(cause) and cause is not error:
             return str(cause)
-    return {"ReadError": "the connection was cut", "ConnectTimeout": "no connection in time"}.get(
-        type(chain[-1]).__name__, str(error)
-    )
+    return {"ReadError": CUT, "ConnectTimeout": "no connection in time"}.get(type(chain[-1]).__name__, str(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

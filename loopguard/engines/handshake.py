@@ -54,18 +54,18 @@ async def settle_model(client: openai.AsyncOpenAI, model: str, *, fail: Fail, se
     return Settled(model, {})
 
 
-async def is_there(client: openai.AsyncOpenAI) -> bool:
-    """Whether anybody answers at the server's address: with a list or without, but no proxy that finds nobody behind it."""
+async def outage_of(client: openai.AsyncOpenAI) -> openai.APIError | None:
+    """Why nobody answers at the server's address; None when somebody does, with a list or without, who is no idle proxy."""
     import openai
 
     quick = client.with_options(max_retries=0, timeout=openai.Timeout(LIST_TIMEOUT, connect=LIST_TIMEOUT))
     try:
         await quick.models.with_raw_response.list()
     except openai.APIStatusError as error:
-        return error.status_code not in (502, 503, 504)
-    except openai.APIError:
-        return False
-    return True
+        return error if error.status_code in (502, 503, 504) else None
+    except openai.APIError as error:
+        return error
+    return None
 
 
 async def _served(client: openai.AsyncOpenAI, fail: Fail) -> dict[str, Mapping[str, Any]]:
