@@ -57,7 +57,7 @@ demo: $(READY)   ## the main job on the embedded model: a few minutes on 2 cores
 	$(BIN)/loopguard build-prefs pipelines/demo_prompts.jsonl --pipeline demo --out runs/demo
 
 test: $(READY)   ## all tests but those of the targets below
-	$(BIN)/python -m pytest -m 'not notebooks'
+	$(BIN)/python -m pytest -m 'not notebooks' -n auto --dist worksteal
 
 test-notebooks: $(READY)  ## every notebook in a kernel of its own on the embedded model, without a network, and its outputs
 	$(BIN)/python -m pytest tests/notebooks --durations=8

@@ -56,6 +56,8 @@ class Fault:
     """With each k-th request."""
     first: int = 0
     """Only with the first k requests; 0 = no end."""
+    after: int = 0
+    """Not with the first k requests."""
     contains: str = ""
     """Only with requests whose messages contain this text; the counts are of such requests then."""
     retry_after: str = ""
@@ -71,7 +73,7 @@ class Fault:
         if kind not in FAULTS:
             raise ValueError(f"unknown fault {kind!r}; one of {', '.join(FAULTS)}")
         given: Json = dict(pair.split("=", 1) for pair in pairs)
-        return Fault(kind, **{k: int(v) if k in ("every", "first", "probes") else v for k, v in given.items()})
+        return Fault(kind, **{k: int(v) if k in ("every", "first", "after", "probes") else v for k, v in given.items()})
 
 
 @dataclass
@@ -228,7 +230,7 @@ class FakeServer:
             if fault.contains not in said or bool(fault.probes) != is_probe(body):
                 continue
             self.counts[place] = count = self.counts.get(place, 0) + 1
-            if count % fault.every == 0 and (not fault.first or count <= fault.first):
+            if count % fault.every == 0 and count > fault.after and (not fault.first or count <= fault.first):
                 return fault
         return None
 

@@ -63,8 +63,7 @@ def test_a_run_under_load_ends_complete_and_pays_for_nothing_twice(tmp_path: Pat
         with Running(*arguments, tmp_path / "run") as process:
             assert process.wait_until(lambda: len(events(logs[0], "answered")) >= 400), process.stderr()
             first.send_signal(signal.SIGKILL)
-            time.sleep(4)
-            assert process.alive(), process.stderr()
+            assert process.wait_until(lambda: "does not answer since" in process.stderr()), process.stderr()
             with server(logs[1], *faults, "--latency", 0.1, port=port):
                 code, stderr = process.end(), process.stderr()
     assert code == 0, stderr

@@ -112,7 +112,8 @@ def test_what_fails_is_retried_recorded_and_asked_again_by_the_next_run(
 ) -> None:
     with serve([f"{fault},contains=Question 3"]) as server:
         port, engine = port_of(server), f"openai:{server.url}"
-        run = build_prefs(prompts, recipe(engine, **{"engine.timeout": 3}), out=tmp_path / "run")
+        changes = {"engine.timeout": 3} if fault == "hang" else {}
+        run = build_prefs(prompts, recipe(engine, **changes), out=tmp_path / "run")
         tries = Counter(json.dumps(entry["body"]) for entry in server.requests if entry["fault"])
         assert len(tries) == 2, "the samples and the greedy one"
         assert set(tries.values()) == {2}, "once more, as max_retries says"
@@ -152,9 +153,9 @@ def test_the_command_says_3_when_a_prompt_failed_and_0_when_it_was_made_up_for(p
 def die_in_the_middle(
     arguments: list[object], run_dir: Path, dying: FakeServer, stack: ExitStack, *, after: int
 ) -> str:
-    """Run until `dying` was asked `after` times, close it, and return what the run says at its end."""
+    """Run until `dying`, which hangs then, was asked more than `after` times, close it, and return what the run says at its end."""
     with Running(*arguments, run_dir) as process:
-        assert process.wait_until(lambda: len(dying.requests) >= after), process.stderr()
+        assert process.wait_until(lambda: len(dying.requests) > after), process.stderr()
         stack.close()
         code, stderr = process.end(), process.stderr()
     assert code == 3, stderr
@@ -170,8 +171,8 @@ def die_in_the_middle(
 @pytest.mark.parametrize("who", ["sampler", "judge"])
 def test_a_server_that_dies_in_the_middle_ends_the_run_in_good_order(who: str, tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "prompts.jsonl", questions(40))
-    with serve(latency=0.02) as staying, ExitStack() as stack:
-        dying = stack.enter_context(serve(latency=0.02))
+    with serve() as staying, ExitStack() as stack:
+        dying = stack.enter_context(serve(["hang,after=30"]))
         url, port = dying.url, port_of(dying)
         sampler, judge = (dying, staying) if who == "sampler" else (staying, dying)
         arguments = ["build-prefs", prompts, "--engine", f"openai:{sampler.url}", "--concurrency", 2]

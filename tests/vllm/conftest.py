@@ -57,8 +57,8 @@ def processes_of_vllm(parent: int | None = None) -> list[Any]:
 
 
 def all_gone(processes: Sequence[Any]) -> bool:
-    """Whether they have ended, within half a minute."""
-    end = time.monotonic() + 30
+    """Whether they have ended, within four minutes."""
+    end = time.monotonic() + 240
     while any(one.is_running() and one.status() != "zombie" for one in processes):
         if time.monotonic() > end:
             return False

@@ -55,16 +55,23 @@ def url(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     finally:
         server.terminate()
         try:
-            server.wait(30)
+            server.wait(120)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, 9)
             server.wait()
 
 
+@pytest.fixture(autouse=True)
+def time_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server works on the same processors as the tests, and others may too."""
+    monkeypatch.setattr("loopguard.engines.probe.PROBE_TIMEOUT", START)
+    monkeypatch.setattr("loopguard.engines.handshake.LIST_TIMEOUT", START)
+
+
 def answers(address: str) -> bool:
     """Whether a GET brings a 200."""
     try:
-        with urllib.request.urlopen(address, timeout=5) as found:
+        with urllib.request.urlopen(address, timeout=30) as found:
             return bool(found.status == 200)
     except OSError:
         return False

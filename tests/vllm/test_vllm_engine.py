@@ -112,7 +112,7 @@ def test_a_schema_that_is_none_is_an_error_of_that_request(shared: Shared) -> No
 def test_engines_of_the_same_model_share_it(shared: Shared) -> None:
     """And each asks with its own extra_body: further sampling parameters, and variables of the chat template."""
     body = {"chat_template_kwargs": {"add_generation_prompt": False}, "min_tokens": 12}
-    judge = shared.beside(extra_body=body, timeout=5.0, concurrency=3)
+    judge = shared.beside(extra_body=body, timeout=300.0, concurrency=3)
     before = processes_of_vllm()
     (choice,) = shared.run(judge.ask(request()))
     assert choice.prompt_tokens == 39, "no opening of the answer"

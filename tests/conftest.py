@@ -1,0 +1,33 @@
+"""How all tests run: hypothesis without limits of time, and the workers of `make test`, each on cores of its own."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+import pytest
+
+with suppress(ImportError):  # the environment of vLLM has none
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("loopguard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("loopguard")
+
+
+def cores() -> list[int]:
+    """Those that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: none beside this process on one core, else two, and up to four where each has two cores."""
+    count = len(cores())
+    return 0 if count == 1 else max(2, min(4, count // 2))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker keeps to its share of three cores or more: threads of llama.cpp that spin on another's core stop each other."""
+    given = getattr(config, "workerinput", None)
+    if given and len(cores()) > 2 and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores()[int(given["workerid"].removeprefix("gw")) :: given["workercount"]])
