@@ -45,7 +45,7 @@ SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64, "RAY_GRACEFUL_
 def wait_for_nodes(address: str, count: int) -> None:
     code = f"""
 import time, ray
-for _ in range(60):
+for _ in range(200):
     try:
         ray.init(address={address!r}, log_to_driver=False, logging_level="ERROR")
         break
@@ -54,7 +54,7 @@ for _ in range(60):
 while len([n for n in ray.nodes() if n["Alive"]]) < {count}:
     time.sleep(0.2)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 @pytest.fixture(scope="session", autouse=True)
