@@ -13,6 +13,7 @@ import pytest
 
 from tests.fake_server import serve
 from tests.prefs.commands import (
+    PATIENCE,
     Running,
     keys_of,
     loopguard,
@@ -93,7 +94,7 @@ def test_twice_before_anything_is_asked_ends_at_once(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        silent.settimeout(60)
+        silent.settimeout(PATIENCE)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         with Running("build-prefs", prompts, "--engine", f"openai:{url}", "--out", tmp_path / "run") as process:
             connection, _ = silent.accept()  # it waits for the list of models now
