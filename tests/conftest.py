@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 
 import pytest
@@ -27,7 +28,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A worker keeps to its share of three cores or more: threads of llama.cpp that spin on another's core stop each other."""
+    """Ctrl-C is heard; a worker keeps to its share of three cores or more, for threads of llama.cpp on one core stop each other."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # so `make test &` begins; the tests' commands would get no Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     given = getattr(config, "workerinput", None)
     if given and len(cores()) > 2 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores()[int(given["workerid"].removeprefix("gw")) :: given["workercount"]])

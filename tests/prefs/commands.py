@@ -19,7 +19,7 @@ from loopguard.prefs.keys import digest_messages, request_key
 
 TABLES = ("candidates.parquet", "preferences.parquet", "preferences.jsonl", "skipped.parquet")
 
-PATIENCE = 240.0
+PATIENCE = 600.0
 """Seconds that anything may take before the test gives up: machines are slow at times."""
 
 
