@@ -57,12 +57,15 @@ def check(
         int | None,
         typer.Option(
             min=1,
-            help="The trainer's, in tokens; if not given its default: trl 1024, openrlhf 512.",
+            help="The trainer's (max_len, sequence_len, cutoff_len, model_max_length), in tokens; if not given its default.",
             rich_help_panel=TRAIN,
         ),
     ] = None,
     trainer: Annotated[
-        str, typer.Option(help="Whose templates and truncation: trl, openrlhf.", rich_help_panel=TRAIN)
+        str,
+        typer.Option(
+            help="Whose templates and truncation: trl, openrlhf, axolotl, llama-factory, oumi.", rich_help_panel=TRAIN
+        ),
     ] = "trl",
     benchmark: Annotated[
         str | None,
@@ -201,7 +204,7 @@ def print_checked(figures: dict[str, Any], advice: Advice, failed: list[str]) ->
     """The whole for a person."""
     trainer = figures["trainer"]
     say(
-        f"{figures['source']} as {trainer['name']} sees it (source of {trainer['source_read']}), max_length"
+        f"{figures['source']} as {trainer['name']} sees it (source of {trainer['source_read']}), {trainer['option']}"
         f" {figures['max_length']:,}, tokenizer {figures['tokenizer']['name']}",
         style="bold",
     )

@@ -57,6 +57,12 @@ class Tokenizer:
         """The text of the end-of-sequence token."""
         return self.special_tokens.get("eos_token")
 
+    def need_eos(self) -> str:
+        """The text of the end-of-sequence token. Raises InputError where the tokenizer names none."""
+        if self.eos_token is None:
+            raise InputError("the tokenizer names no EOS token, which the trainer appends")
+        return self.eos_token
+
     @property
     def eos_id(self) -> int | None:
         """The id of the end-of-sequence token; None where the tokenizer names none."""
