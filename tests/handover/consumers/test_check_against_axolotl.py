@@ -6,6 +6,7 @@ That TRL is beside the environment's own: `make test-consumers` runs this file o
 from __future__ import annotations
 
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("axolotl", reason="the consumers are not here: make test-consumers")
-trl = pytest.importorskip("trl", reason="needs trl and torch: make test-consumers")
+pytest.importorskip("trl", reason="needs trl and torch: make test-consumers")
 
 from loopguard.errors import InputError
 from tests.handover.consumers.test_check_against_trl import CONVERSATIONS, messages
@@ -22,7 +23,7 @@ from tests.handover.small_tokenizer import CHATML, ENDLESS, FORGETFUL, STRICT, w
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),
-    pytest.mark.skipif(trl.__version__ != "1.9.0", reason="needs trl 1.9.0 in front: make test-consumers"),
+    pytest.mark.skipif(version("trl") != "1.9.0", reason="needs trl 1.9.0 in front: make test-consumers"),
 ]
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

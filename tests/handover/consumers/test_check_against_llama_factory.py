@@ -91,7 +91,7 @@ def test_a_template_that_it_cannot_take_apart_stops_both(template: str, why: str
     folder, rows = write_tokenizer(tmp_path / "model", template), CONVERSATIONS[:1]
     with pytest.raises(InputError, match=why):
         View("llama-factory", folder, rows)
-    with pytest.raises(Exception, match="System role not supported|placeholder is required"):
+    with pytest.raises(Exception, match=r"System role not supported|placeholder is required"):
         Given(folder, rows)
 
 

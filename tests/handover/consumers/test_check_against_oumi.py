@@ -1,4 +1,4 @@
-"""What `loopguard check --trainer oumi` says is what oumi 0.9's dataset gives and TRL's collator cuts. Needs oumi, trl and torch."""
+"""What `loopguard check --trainer oumi` says is what oumi 0.9's dataset gives and TRL's collator cuts."""
 
 from __future__ import annotations
 
