@@ -7,6 +7,7 @@ more loops unseen than --max-unseen.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -57,6 +58,7 @@ def check(
         int | None,
         typer.Option(
             min=1,
+            max=1_000_000_000,
             help="The trainer's (max_len, sequence_len, cutoff_len, model_max_length), in tokens; if not given its default.",
             rich_help_panel=TRAIN,
         ),
@@ -109,6 +111,8 @@ def check(
     if trainer not in TRAINERS:
         raise InputError(f"--trainer {trainer}: known are {', '.join(TRAINERS)}")
     names = SERIOUS if fail_on is None else _names(fail_on)
+    if rows is not None:
+        _spare(rows, source, benchmark)
     with open_pairs(source) as pairs:
         opened = open_tokenizer(tokenizer)
         found = _look(
@@ -140,6 +144,16 @@ def _names(fail_on: str) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in FAULTS]:
         raise InputError(f"--fail-on {unknown[0]!r}: known are {', '.join(FAULTS)}, none")
     return names
+
+
+def _spare(rows: Path, *read: str | None) -> None:
+    """Raises InputError for a file that would be written over what is read: the pairs, the benchmark, a run's own tables."""
+    for name in read:
+        path = os.path.realpath(os.path.expanduser(name)) if name and "\0" not in name else ""
+        if path and os.path.realpath(rows) == path:
+            raise InputError(f"--rows {rows} is read by this check; pass another file")
+        if os.path.isdir(path) and Path(os.path.realpath(rows)).is_relative_to(path):
+            raise InputError(f"--rows {rows} is in the run, which is only read; pass a file elsewhere")
 
 
 def _look(

@@ -10,8 +10,8 @@ trainer/dpo_trainer.py, which gets three strings:
 - a pair with a side of more than `sequence_len` tokens, prompt and answer encoded apart, is dropped
   (`excess_length_strategy: drop`, the default); nothing else is cut but what special tokens make longer;
 - TRL appends the EOS token's text where the answer does not end with it, encodes prompt and prompt + answer, and trains what is
-  left of the latter without as many tokens as the prompt has. The post-processor's BOS stands before that of the template: axolotl's
-  mending of it (`AxolotlDPOTrainer._tokenize`) is not called by TRL 1.9, nor later.
+  left of the latter without as many tokens as the prompt has. The post-processor's BOS stands before that of the template:
+  axolotl's mending of it (`AxolotlDPOTrainer._tokenize`) is not called by TRL 1.9, nor later.
 """
 
 from __future__ import annotations

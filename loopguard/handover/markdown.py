@@ -41,7 +41,9 @@ def shortened(text: str, *, limit: int = 800, lines: int = 30) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\n", " ").replace("|", "\\|")
+    """Readers pair backslashes from the left: an odd number before a | would take ours for its own."""
+    line = re.sub(r"(?<!\\)((?:\\\\)*\\)\|", r"\1 |", text.replace("\n", " "))
+    return line.replace("|", "\\|")
 
 
 def _longest_run(text: str) -> int:

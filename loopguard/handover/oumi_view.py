@@ -26,9 +26,9 @@ def oumi(tokenizer: Tokenizer, rows: Sequence[PairRow]) -> list[PairTokens | Inp
     Raises InputError where the tokenizer has no chat template, or no EOS token.
     """
     tokenizer.need_template()
-    tokenizer.need_eos()
-    eos = tokenizer.eos_id
-    assert eos is not None
+    name, eos = tokenizer.need_eos(), tokenizer.eos_id
+    if eos is None:
+        raise InputError(f"{tokenizer.name}: its EOS token {name!r} is not in its vocabulary")
     return encoded_pieces(tokenizer, each_row(rows, lambda row: _pieces(tokenizer, row)), appended=[eos])
 
 

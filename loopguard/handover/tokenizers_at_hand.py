@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,17 +130,17 @@ def open_tokenizer(name: str) -> Tokenizer:
         InputError: it is not there, or one of its files cannot be read.
         MissingExtra: the package `tokenizers` is not installed.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # unlike the methods of Path these functions have an answer for every name
     if name == "embedded" or path.suffix == ".gguf":
         return _of_gguf(name)
-    if path.is_dir():
+    if name and os.path.isdir(path):
         return _of_folder(name, path)
-    if path.is_file():
+    if os.path.isfile(path):
         if path.name == VOCABULARY:
             return _of_folder(name, path.parent)
         raise InputError(f"{name} is a file; give {FORMS}")
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
-        raise InputError(f"no tokenizer at {name}; give {FORMS}")
+        raise InputError(f"no tokenizer at {name[:200] or repr(name)}; give {FORMS}")
     return _of_folder(name, _download(name))
 
 
@@ -157,7 +158,7 @@ def _of_folder(name: str, folder: Path) -> Tokenizer:
     known = {key: text for key, value in {**special, **config}.items() if (text := _token(key, value)) is not None}
     core.no_truncation()
     core.no_padding()
-    return Tokenizer(name=name, core=core, special_tokens=known, template=_template(folder, config))
+    return Tokenizer(name=name, core=core, special_tokens=known, template=_template(name, folder, config))
 
 
 def _token(key: str, value: object) -> str | None:
@@ -168,10 +169,13 @@ def _token(key: str, value: object) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
+def _template(name: str, folder: Path, config: Mapping[str, Any]) -> str | None:
     """The file chat_template.jinja goes before the config's; of several named ones `default` is taken."""
     if (file := folder / TEMPLATE).is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name}: {TEMPLATE} cannot be read: {error}") from None
     found = config.get("chat_template")
     if isinstance(found, list):
         named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
@@ -184,7 +188,7 @@ def _json(path: Path, name: str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{name}: {path.name} cannot be read: {error}") from None
     return found if isinstance(found, dict) else {}
 

@@ -138,7 +138,10 @@ def test_faults_are_what_the_cut_shows(
     assert ("eos_after_cut_text" in names) == (eos in right[kept:])
     for side, ids, said in (("chosen", left, shared + chosen), ("rejected", right, text)):
         shown = tokenizer.core.decode(ids[kept:], skip_special_tokens=True)
-        shown = shown.removeprefix("assistant").removeprefix("\n") if trainer.name == "oumi" else shown
+        if trainer.name == "oumi":  # what opens the answer is trained with it
+            shown = shown[common_prefix(shown, "assistant\n") :]
+        if trainer.name == "axolotl" and not said.strip():
+            continue  # found in the made-up message before it
         assert (not said.strip()) <= (f"empty_{side}" in names)
         if f"empty_{side}" in names:
             assert not shown.strip().rstrip("�").strip()

@@ -5,6 +5,7 @@ That TRL is beside the environment's own: `make test-consumers` runs this file o
 
 from __future__ import annotations
 
+import ast
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +39,22 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+def filter_of_axolotl() -> Any:
+    """`_drop_long_sequences` out of utils/data/rl.py, whose imports are not all here (posthog)."""
+    import axolotl
+    from axolotl.utils.schemas.enums import RLType
+
+    source = Path(axolotl.__path__[0]) / "utils" / "data" / "rl.py"
+    (node,) = (
+        one
+        for one in ast.parse(source.read_text(encoding="utf-8")).body
+        if isinstance(one, ast.FunctionDef) and one.name == "_drop_long_sequences"
+    )
+    names: dict[str, Any] = {"Any": Any, "RLType": RLType}
+    exec(compile(ast.Module([node], []), str(source), "exec"), names)
+    return names[node.name]
+
+
 class Given:
     """axolotl's own strategy and filter over rows, then TRL's preparation and collator."""
 
@@ -55,11 +72,10 @@ class Given:
         self.data = Dataset.from_list(rows).map(partial(transform, tokenizer=self.tokenizer), **more)
 
     def at(self, sequence_len: int) -> list[tuple[list[int], int, list[int], int]]:
-        from axolotl.utils.data.rl import _drop_long_sequences
         from axolotl.utils.schemas.enums import RLType
         from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
-        keep = partial(_drop_long_sequences, rl=RLType.DPO, tokenizer=self.tokenizer, sequence_len=sequence_len)
+        keep = partial(filter_of_axolotl(), rl=RLType.DPO, tokenizer=self.tokenizer, sequence_len=sequence_len)
         data = self.data.filter(keep)
         if not len(data):
             return []
