@@ -57,8 +57,6 @@ def check(
     max_length: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            max=1_000_000_000,
             help="The trainer's (max_len, sequence_len, cutoff_len, model_max_length), in tokens; if not given its default.",
             rich_help_panel=TRAIN,
         ),
@@ -102,6 +100,7 @@ def check(
     loopguard check hf:user/preferences --tokenizer models/mine --benchmark gsm8k_test.jsonl --rows faults.jsonl
     """
     from loopguard.handover.advice import advise
+    from loopguard.handover.check import LONGEST
     from loopguard.handover.check_figures import serious, told
     from loopguard.handover.measured import SERIOUS
     from loopguard.handover.pairs import open_pairs
@@ -110,6 +109,8 @@ def check(
 
     if trainer not in TRAINERS:
         raise InputError(f"--trainer {trainer}: known are {', '.join(TRAINERS)}")
+    if max_length is not None and not 1 <= max_length <= LONGEST:
+        raise InputError(f"--max-length {max_length}: 1 to {LONGEST:,} tokens")
     names = SERIOUS if fail_on is None else _names(fail_on)
     if rows is not None:
         _spare(rows, source, benchmark)

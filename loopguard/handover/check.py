@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["Checked", "Columns", "Finding", "check", "measured_rows", "schema"]
+__all__ = ["LONGEST", "Checked", "Columns", "Finding", "check", "measured_rows", "schema"]
 
 BATCH = 256
 """Pairs that are encoded at one time: 768 texts, enough for all cores."""

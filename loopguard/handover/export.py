@@ -132,9 +132,11 @@ def _check_target(folder: Path, run: Path, *, force: bool) -> None:
         raise InputError(f"--out {folder}: a folder is wanted: the data and the configuration go there")
     if folder.resolve() == run.resolve():
         raise InputError(f"--out {folder} is the run itself, which is only read; pass another folder")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
+    if (
+        os.path.isdir(folder) and os.listdir(folder) and not force
+    ):  # an answer for every name, unlike the methods of Path
         raise InputError(f"{folder} exists and is not empty; pass --force to replace its files, or another --out")
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise InputError(f"{folder} is a file; pass another --out")
 
 

@@ -41,7 +41,7 @@ def shortened(text: str, *, limit: int = 800, lines: int = 30) -> str:
 
 
 def _cell(text: str) -> str:
-    """Readers pair backslashes from the left: an odd number before a | would take ours for its own."""
+    """Some readers (marked, micromark) pair backslashes from the left: of an odd number before a | the last would take ours."""
     line = re.sub(r"(?<!\\)((?:\\\\)*\\)\|", r"\1 |", text.replace("\n", " "))
     return line.replace("|", "\\|")
 

@@ -26,9 +26,10 @@ from loopguard.files import clean_text
 if TYPE_CHECKING:
     from loopguard.handover.chat_template import ChatTemplate
 
-__all__ = ["INSTALL", "Tokenizer", "open_tokenizer"]
+__all__ = ["INSTALL", "NO_TOKEN", "Tokenizer", "is_sendable", "open_tokenizer"]
 
 INSTALL = "pip install 'loopguard-prefs[check]'"
+NO_TOKEN = "HF_TOKEN (or the stored login) holds a character that no token has; copy it again"
 FORMS = "a folder with tokenizer.json, user/model on the Hub, a .gguf file, or embedded"
 VOCABULARY, CONFIG, SPECIAL, TEMPLATE = (
     "tokenizer.json",
@@ -61,7 +62,7 @@ class Tokenizer:
     def need_eos(self) -> str:
         """The text of the end-of-sequence token. Raises InputError where the tokenizer names none."""
         if self.eos_token is None:
-            raise InputError("the tokenizer names no EOS token, which the trainer appends")
+            raise InputError(f"{self.name} names no EOS token, which the trainer appends")
         return self.eos_token
 
     @property
@@ -195,9 +196,11 @@ def _json(path: Path, name: str) -> dict[str, Any]:
 
 def _download(repo: str) -> Path:
     """The folder of a Hub repository's tokenizer files, from the cache where they are there."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    if not is_sendable(get_token() or ""):
+        raise InputError(f"no tokenizer at {repo}: {NO_TOKEN}")
     try:
         return Path(snapshot_download(repo, allow_patterns=list(FILES)))
     except GatedRepoError:
@@ -210,6 +213,11 @@ def _download(repo: str) -> Path:
         raise InputError(f"no tokenizer at {repo}: no such folder here, and the Hub cannot be reached") from None
     except (OSError, ValueError) as error:  # a refusal over HTTP, a full disk, a name that no repository can have
         raise InputError(f"no tokenizer at {repo}: {' '.join(str(error).split())[:200]}") from None
+
+
+def is_sendable(token: str) -> bool:
+    """Whether a token can be sent at all: an HTTP client says it aloud in its complaint of one that cannot."""
+    return token.isascii() and token.isprintable()
 
 
 def _of_gguf(name: str) -> Tokenizer:

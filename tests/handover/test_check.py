@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,23 @@ def test_a_benchmark_is_found_by_thirteen_words_in_a_row(tmp_path: Path) -> None
     assert benchmark.find("two and two and") is None
     assert benchmark.find([{"role": "system", "content": "two and two"}, {"role": "user", "content": "Hm?"}]) is None
     assert benchmark.hit == {1, 2}
+
+
+def test_columns_of_other_kinds_are_taken_for_absent(tmp_path: Path, model: Path) -> None:
+    loop = {f"rejected_loop_{name}": "3" for name in ("kind", "terminal", "start", "end", "period", "repeats")}
+    strange = [
+        {**CLEAN[0], "margin": "high"},
+        {**CLEAN[1], "margin": True, "rejected_truncated": "yes"},
+        {**CLEAN[2], **loop},
+    ]
+    found = checked(lines(tmp_path / "pairs.jsonl", strange), model)
+    assert (len(found.columns), dict(found.counts)) == (3, {})
+    assert all(map(math.isnan, found.columns.margin))
+
+
+def test_the_trainers_are_those_of_the_help() -> None:
+    text = " ".join(loopguard("check", "--help", COLUMNS="200").stdout.split())
+    assert f"Whose templates and truncation: {', '.join(TRAINERS)}." in text
 
 
 @pytest.mark.slow
