@@ -194,7 +194,7 @@ _ALL = (
         option="sequence_len",
         max_length=512,
         prepare=axolotl,
-        instead="; excess_length_strategy: truncate cuts them as TRL does",
+        instead="; excess_length_strategy: truncate cuts them instead",
     ),
     Trainer(
         name="llama-factory",

@@ -92,7 +92,7 @@ def test_the_tokens_are_those_of_the_trainer(case: str, tmp_path: Path) -> None:
     rows = [*CONVERSATIONS, *varied(40, seed=4, system=template is not STRICT, blank=False)]
     view = View("axolotl", folder, rows)
     rows = [row for row, one in zip(rows, view.found, strict=True) if not isinstance(one, InputError)]
-    assert len(rows) == len(view.pairs) >= 40
+    assert len(rows) == len(view.pairs) == len(view.at(4096)) >= 40
     given = Given(folder, rows)
     for length in LENGTHS:
         assert view.at(length) == given.at(length), length
