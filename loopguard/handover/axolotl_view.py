@@ -98,12 +98,12 @@ def _whole(texts: _Texts, eos: str) -> tuple[str, str, str]:
 def _pair(texts: _Texts, eos: str, alone: Any, *whole: Any) -> PairTokens:
     """TRL 1.9: the tokens of the prompt, and those of prompt + answer from that number on."""
     prompt = alone.ids
-    sides = [
+    first, second = (
         SideTokens([*prompt, *encoding.ids[len(prompt) :]], text, len(texts.prompt) + at, encoding)
         for text, encoding, at in zip(_whole(texts, eos)[1:], whole, texts.at, strict=True)
-    ]
+    )
     left_out = len(prompt) - min(common_prefix(prompt, encoding.ids) for encoding in whole)
-    return PairTokens(len(prompt), left_out, *sides, needs=len(prompt) + 1)
+    return PairTokens(len(prompt), left_out, first, second, needs=len(prompt) + 1)
 
 
 def _needing(pair: PairTokens, tokens: int) -> PairTokens:

@@ -104,8 +104,8 @@ def encoded_pieces(
         prompt, chosen, rejected = (
             [(text, next(found)) for text in side] for side in (row.prompt, row.chosen, row.rejected)
         )
-        sides = [_side(prompt, answer, row.before, appended) for answer in (chosen, rejected)]
-        return PairTokens(sum(len(encoding.ids) for _, encoding in prompt), row.left_out, *sides)
+        first, second = (_side(prompt, answer, row.before, appended) for answer in (chosen, rejected))
+        return PairTokens(sum(len(encoding.ids) for _, encoding in prompt), row.left_out, first, second)
 
     return [row if isinstance(row, InputError) else pair(row) for row in rows]
 

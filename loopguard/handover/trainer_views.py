@@ -114,8 +114,10 @@ def openrlhf(tokenizer: Tokenizer, rows: Sequence[PairRow]) -> list[PairTokens |
 
     def pair(one: Texts) -> PairTokens:
         prompt, chosen, rejected = next(found), next(found), next(found)
-        sides = [SideTokens(side.ids, text, len(one[0]), side) for text, side in ((one[1], chosen), (one[2], rejected))]
-        return PairTokens(len(prompt.ids), 0, *sides, needs=len(prompt.ids) + 3)
+        first, second = (
+            SideTokens(side.ids, text, len(one[0]), side) for text, side in ((one[1], chosen), (one[2], rejected))
+        )
+        return PairTokens(len(prompt.ids), 0, first, second, needs=len(prompt.ids) + 3)
 
     return [one if isinstance(one, InputError) else pair(one) for one in texts]
 
