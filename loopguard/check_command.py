@@ -7,6 +7,7 @@ more loops unseen than --max-unseen.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -56,13 +57,15 @@ def check(
     max_length: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            help="The trainer's, in tokens; if not given its default: trl 1024, openrlhf 512.",
+            help="The trainer's (max_len, sequence_len, cutoff_len, model_max_length), in tokens; if not given its default.",
             rich_help_panel=TRAIN,
         ),
     ] = None,
     trainer: Annotated[
-        str, typer.Option(help="Whose templates and truncation: trl, openrlhf.", rich_help_panel=TRAIN)
+        str,
+        typer.Option(
+            help="Whose templates and truncation: trl, openrlhf, axolotl, llama-factory, oumi.", rich_help_panel=TRAIN
+        ),
     ] = "trl",
     benchmark: Annotated[
         str | None,
@@ -97,6 +100,7 @@ def check(
     loopguard check hf:user/preferences --tokenizer models/mine --benchmark gsm8k_test.jsonl --rows faults.jsonl
     """
     from loopguard.handover.advice import advise
+    from loopguard.handover.check import LONGEST
     from loopguard.handover.check_figures import serious, told
     from loopguard.handover.measured import SERIOUS
     from loopguard.handover.pairs import open_pairs
@@ -105,7 +109,11 @@ def check(
 
     if trainer not in TRAINERS:
         raise InputError(f"--trainer {trainer}: known are {', '.join(TRAINERS)}")
+    if max_length is not None and not 1 <= max_length <= LONGEST:
+        raise InputError(f"--max-length {max_length}: 1 to {LONGEST:,} tokens")
     names = SERIOUS if fail_on is None else _names(fail_on)
+    if rows is not None:
+        _spare(rows, source, benchmark)
     with open_pairs(source) as pairs:
         opened = open_tokenizer(tokenizer)
         found = _look(
@@ -137,6 +145,16 @@ def _names(fail_on: str) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in FAULTS]:
         raise InputError(f"--fail-on {unknown[0]!r}: known are {', '.join(FAULTS)}, none")
     return names
+
+
+def _spare(rows: Path, *read: str | None) -> None:
+    """Raises InputError for a file that would be written over what is read: the pairs, the benchmark, a run's own tables."""
+    for name in read:
+        path = os.path.realpath(os.path.expanduser(name)) if name and "\0" not in name else ""
+        if path and os.path.realpath(rows) == path:
+            raise InputError(f"--rows {rows} is read by this check; pass another file")
+        if os.path.isdir(path) and Path(os.path.realpath(rows)).is_relative_to(path):
+            raise InputError(f"--rows {rows} is in the run, which is only read; pass a file elsewhere")
 
 
 def _look(
@@ -201,7 +219,7 @@ def print_checked(figures: dict[str, Any], advice: Advice, failed: list[str]) ->
     """The whole for a person."""
     trainer = figures["trainer"]
     say(
-        f"{figures['source']} as {trainer['name']} sees it (source of {trainer['source_read']}), max_length"
+        f"{figures['source']} as {trainer['name']} sees it (source of {trainer['source_read']}), {trainer['option']}"
         f" {figures['max_length']:,}, tokenizer {figures['tokenizer']['name']}",
         style="bold",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -174,7 +175,7 @@ def _dry_run(
     from loopguard.errors import InputError, StorageError
     from loopguard.handover.push import dry_run
 
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out is not None and os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
         raise InputError(f"--out {out}: a new or empty folder is wanted")
     try:
         if out is not None:

@@ -77,9 +77,12 @@ def _longer(found: Checked, max_unseen: float) -> Iterator[Setting]:
         "chosen_ends_seen_95%": found.counts["chosen_end_cut"] > 0,
         "no_pair_equal_after_cut": found.counts["equal_after_cut"] > 0,
         "no_pair_dropped": found.counts["dropped"] > 0,
+        "no_prompt_cut": found.counts["prompt_cut"] > 0,
     }
     values = {value for name, value in wanted.items() if missed.get(name) and value and value > found.max_length}
-    return (setting(f"max_length = {value}", found.columns, value, found.trainer) for value in sorted(values))
+    return (
+        setting(f"{found.trainer.option} = {value}", found.columns, value, found.trainer) for value in sorted(values)
+    )
 
 
 def _wider(found: Checked, rules: PairingSection | None) -> Iterator[Setting]:
@@ -111,33 +114,31 @@ def _trimmed(run_dir: Path, rules: PairingSection, tokenizer: Tokenizer, of: Che
 def _lines(
     found: Checked, settings: list[Setting], trimmed: list[Setting], max_unseen: float, *, is_run: bool
 ) -> Iterator[str]:
-    now, wanted, counts, name = (
-        settings[0],
-        least_max_length(found.columns, found.trainer),
-        found.counts,
-        shlex.quote(found.name),
-    )
+    trainer, counts, name = found.trainer, found.counts, shlex.quote(found.name)
+    now, wanted, limit = settings[0], least_max_length(found.columns, trainer), trainer.option
     if now.loops and counts[UNSEEN] / now.loops > max_unseen:
         yield (
-            f"max_length: {wanted['loops_seen_95%']} tokens show 95 % of the loops, {wanted['loops_seen_99%']} show 99 %;"
+            f"{limit}: {wanted['loops_seen_95%']} tokens show 95 % of the loops, {wanted['loops_seen_99%']} show 99 %;"
             f" {found.max_length} show {now.seen / now.loops:.0%}"
         )
     if counts["equal_after_cut"]:
-        yield f"max_length: from {wanted['no_pair_equal_after_cut']} tokens on no two sides are equal"
+        yield f"{limit}: from {wanted['no_pair_equal_after_cut']} tokens on no two sides are equal"
     if counts["dropped"]:
-        yield f"max_length: from {wanted['no_pair_dropped']} tokens on no pair is dropped"
+        yield f"{limit}: from {wanted['no_pair_dropped']} tokens on no pair is dropped" + trainer.instead
+    if counts["prompt_cut"]:
+        yield f"{limit}: from {wanted['no_prompt_cut']} tokens on every prompt is whole"
     if (ends := wanted["chosen_ends_seen_95%"] or 0) > found.max_length:
-        yield f"max_length: {ends} tokens show the end of 95 % of the chosen answers"
+        yield f"{limit}: {ends} tokens show the end of 95 % of the chosen answers"
     if counts["eos_after_cut_text"]:
         yield (
             f"{counts['eos_after_cut_text']:,} rejected texts did not end, but the trainer puts EOS after them and trains it down:"
             " never stop inside a loop"
             + (f"; without it: loopguard export {name} --format trl --pretokenized --tokenizer ..." if is_run else "")
         )
-    if counts["chosen_end_cut"] and found.trainer.overwrites:
+    if counts["chosen_end_cut"] and trainer.overwrites:
         yield (
-            f"{found.trainer.name} puts EOS where it cuts: {counts['chosen_end_cut']:,} chosen answers teach to stop half-way;"
-            " leave them out, or raise max_length"
+            f"{trainer.name} puts EOS where it cuts: {counts['chosen_end_cut']:,} chosen answers teach to stop half-way;"
+            f" leave them out, or raise {limit}"
         )
     if now.shorter_wins is not None and not 1 - BIASED < now.shorter_wins < BIASED:
         yield from _against_bias(now, settings, trimmed)

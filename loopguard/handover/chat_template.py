@@ -47,7 +47,7 @@ class ChatTemplate:
         self._given: dict[str, Any] = {"tools": None, "documents": None, **special_tokens}
         try:
             self._template = environment.from_string(text)
-        except jinja2.TemplateError as error:
+        except Exception as error:  # not only its own: nested too deep, a number of too many digits
             raise InputError(f"{name}: the chat template cannot be read: {_one_line(error)}") from None
 
     def render(

@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["Checked", "Columns", "Finding", "check", "measured_rows", "schema"]
+__all__ = ["LONGEST", "Checked", "Columns", "Finding", "check", "measured_rows", "schema"]
 
 BATCH = 256
 """Pairs that are encoded at one time: 768 texts, enough for all cores."""
+
+LONGEST = 1_000_000_000
+"""The greatest max_length."""
 
 EXAMPLES = 5
 """Rows that are named for each fault."""
@@ -146,9 +149,11 @@ def check(
     """Look at every pair; `max_length` is the trainer's default if not given. `write` gets each row's finding, `watch` the
     number of rows so far.
 
-    Raises InputError: the source holds no rows or turns out to be damaged, the tokenizer has no chat template.
+    Raises InputError: the source holds no rows or turns out to be damaged, the tokenizer has no chat template, no such max_length.
     """
-    max_length = max_length or trainer.max_length
+    max_length = trainer.max_length if max_length is None else max_length
+    if not 1 <= max_length <= LONGEST:
+        raise InputError(f"max_length {max_length}: 1 to {LONGEST:,} tokens")
     found, repeats = Checked(name, trainer, max_length, benchmark=benchmark), Repeats()
     detector = detector or Detector()
     for batch in _batched(pairs):

@@ -52,12 +52,13 @@ def setting(name: str, columns: Columns, max_length: int, trainer: Trainer, *, k
 
     every = np.ones(len(columns), bool) if keep is None else keep
     chosen, rejected, loop, eos = (columns[one] for one in ("chosen", "rejected", "loop_seen", "rejected_eos"))
-    dropped = trainer.dropped(columns["prompt"], max_length)
-    there, inside = every & ~dropped, trainer.inside(rejected, max_length)
-    equal = equal_inside(chosen, rejected, columns["common"], max_length, trainer)
+    dropped, sides = columns["needs"] > max_length, (columns["prompt"], chosen, rejected)
+    there, inside = every & ~dropped, trainer.inside(*sides, max_length)[1]
+    equal = equal_inside(*sides, columns["common"], max_length, trainer)
     ends_inside = (columns["truncated"] > 0) & (eos > 0) & (eos <= inside)
-    ends_at_cut = (rejected > max_length) & bool(trainer.overwrites)
-    tokens = np.minimum(chosen, max_length) + np.minimum(rejected, max_length)
+    left, one, other = trainer.kept(*sides, max_length)
+    ends_at_cut = (other < left + rejected - columns["prompt"]) & bool(trainer.overwrites)
+    tokens = one + other
     return Setting(
         name=name,
         pairs=int(every.sum()),
@@ -66,18 +67,18 @@ def setting(name: str, columns: Columns, max_length: int, trainer: Trainer, *, k
         equal=int((there & equal).sum()),
         dropped=int((every & dropped).sum()),
         eos_in_cut_text=int((there & (ends_inside | ends_at_cut)).sum()),
-        shorter_wins=shorter_wins(columns, max_length, keep=there),
+        shorter_wins=shorter_wins(columns, max_length, trainer, keep=there),
         tokens=round(float(tokens[there].mean()), 1) if there.any() else None,
     )
 
 
-def shorter_wins(columns: Columns, max_length: int | None, *, keep: Mask | None = None) -> float | None:
+def shorter_wins(
+    columns: Columns, max_length: int | None, trainer: Trainer, *, keep: Mask | None = None
+) -> float | None:
     """Share of pairs that a rule "the shorter one is the chosen one" gets right; ties count half; None: no pair."""
-    import numpy as np
-
     chosen, rejected = columns["chosen"], columns["rejected"]
     if max_length is not None:
-        chosen, rejected = np.minimum(chosen, max_length), np.minimum(rejected, max_length)
+        _, chosen, rejected = trainer.kept(columns["prompt"], chosen, rejected, max_length)
     right = (chosen < rejected) + 0.5 * (chosen == rejected)
     right = right if keep is None else right[keep]
     return round(float(right.mean()), 4) if right.size else None
@@ -87,24 +88,34 @@ def least_max_length(columns: Columns, trainer: Trainer) -> dict[str, int | None
     """The least max_length for each aim; None where nothing asks for one."""
     import numpy as np
 
-    def needed(places: str, side: str) -> npt.NDArray[np.int64]:
-        """The least max_length of each pair: the place is inside, and the pair is not dropped."""
-        place = columns[places]
-        at = np.minimum(place + trainer.overwrites, columns[side])
-        found: npt.NDArray[np.int64] = np.maximum(at, columns["prompt"] + trainer.room)[place > 0]
+    prompt, needs = columns["prompt"], columns["needs"]
+    longest = np.maximum(columns["chosen"], columns["rejected"]) - prompt
+
+    def from_on(place: npt.NDArray[np.int64], of: Mask) -> npt.NDArray[np.int64]:
+        """The least max_length of each pair from which on the place is inside and the pair not dropped."""
+        at = trainer.cut.least(prompt, longest, np.maximum(place - prompt, 0))
+        found: npt.NDArray[np.int64] = np.maximum(at, needs)[of]
         return found
 
-    loops, chosen_ends, prompt = needed("loop_seen", "rejected"), needed("chosen_eos", "chosen"), columns["prompt"]
-    differ = (columns["common"] < columns["chosen"]) | (columns["common"] < columns["rejected"])
-    common = columns["common"][differ]
+    def needed(places: str, side: str) -> npt.NDArray[np.int64]:
+        return from_on(np.minimum(columns[places] + trainer.overwrites, columns[side]), columns[places] > 0)
+
+    loops, chosen_ends, common = needed("loop_seen", "rejected"), needed("chosen_eos", "chosen"), columns["common"]
+    differ = (common < columns["chosen"]) | (common < columns["rejected"])
+    unequal, whole = from_on(common + 1 + trainer.overwrites, differ), trainer.cut.whole_prompt(prompt, longest)
     found: dict[str, int | None] = {}
     for share in SHARES:
         found[f"loops_seen_{share:.0%}"] = _quantile(loops, share)
     for share in SHARES:
         found[f"chosen_ends_seen_{share:.0%}"] = _quantile(chosen_ends, share)
-    found["no_pair_equal_after_cut"] = int(np.max(common)) + 1 + trainer.overwrites if common.size else None
-    found["no_pair_dropped"] = int(np.max(prompt)) + trainer.room if prompt.size else None
+    found["no_pair_equal_after_cut"] = _most(unequal)
+    found["no_pair_dropped"] = _most(needs)
+    found["no_prompt_cut"] = _most(whole)
     return found
+
+
+def _most(values: npt.NDArray[np.int64]) -> int | None:
+    return int(values.max()) if values.size else None
 
 
 def _quantile(places: npt.NDArray[np.int64], share: float) -> int | None:
@@ -116,8 +127,9 @@ def _quantile(places: npt.NDArray[np.int64], share: float) -> int | None:
 
 def ends(columns: Columns, side: str, max_length: int, trainer: Trainer) -> dict[str, int]:
     """Pairs by what becomes of the EOS after a side: seen, beyond the cut, not there. Dropped pairs are not counted."""
-    there = ~trainer.dropped(columns["prompt"], max_length)
-    places, inside = columns[f"{side}_eos"][there], trainer.inside(columns[side], max_length)[there]
+    there = columns["needs"] <= max_length
+    both = trainer.inside(columns["prompt"], columns["chosen"], columns["rejected"], max_length)
+    places, inside = columns[f"{side}_eos"][there], both[side == "rejected"][there]
     seen, none = int(((places > 0) & (places <= inside)).sum()), int((places == 0).sum())
     return {"seen": seen, "cut": len(places) - seen - none, "none": none}
 
@@ -149,7 +161,7 @@ def told(found: Checked) -> dict[str, Any]:
     benchmark = found.benchmark
     return {
         "source": found.name,
-        "trainer": {"name": trainer.name, "source_read": trainer.version},
+        "trainer": {"name": trainer.name, "source_read": trainer.version, "option": trainer.option},
         "max_length": at,
         "rows": found.rows,
         "pairs": len(columns),
@@ -163,7 +175,7 @@ def told(found: Checked) -> dict[str, Any]:
         "now": asdict(now),
         "eos": {side: ends(columns, side, at, trainer) for side in ("chosen", "rejected")},
         "tokens": {"prompt": _prompt(columns), **{side: lengths(columns, side) for side in ("chosen", "rejected")}},
-        "shorter_wins": {"whole": shorter_wins(columns, None), "inside_the_cut": now.shorter_wins},
+        "shorter_wins": {"whole": shorter_wins(columns, None, trainer), "inside_the_cut": now.shorter_wins},
         "least_max_length": least_max_length(columns, trainer),
         "benchmark": None
         if benchmark is None

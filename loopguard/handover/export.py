@@ -23,6 +23,7 @@ from loopguard.files import JsonlWriter, TableWriter, storage_error, write_text
 from loopguard.handover.finished import finished_run
 from loopguard.handover.formats import PRETOKENIZED, Format, arrow_schema, find_format, kto_rows_of_all
 from loopguard.handover.lengths import lengths, round_up
+from loopguard.handover.markdown import code
 from loopguard.handover.run_rows import outcomes, pairs
 from loopguard.handover.snippets import Facts, snippet
 from loopguard.prefs.continuing import saved_recipe
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Exported", "Options", "export_run"]
 
 NOTES = "README.md"
+TEMPLATE_SAYS = "the chat template: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +132,11 @@ def _check_target(folder: Path, run: Path, *, force: bool) -> None:
         raise InputError(f"--out {folder}: a folder is wanted: the data and the configuration go there")
     if folder.resolve() == run.resolve():
         raise InputError(f"--out {folder} is the run itself, which is only read; pass another folder")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
+    if (
+        os.path.isdir(folder) and os.listdir(folder) and not force
+    ):  # an answer for every name, unlike the methods of Path
         raise InputError(f"{folder} exists and is not empty; pass --force to replace its files, or another --out")
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise InputError(f"{folder} is a file; pass another --out")
 
 
@@ -222,7 +226,7 @@ def _token_rows(run: Run, tokenizer: Tokenizer, exported: Exported) -> Iterator[
         try:
             row = tokenize.row(pair)
         except InputError as error:
-            exported.left_out[f"the chat template: {error}"] += 1
+            exported.left_out[f"{TEMPLATE_SAYS}{error}"] += 1
             continue
         answers = max(len(row["chosen_ids"]), len(row["rejected_ids"]))
         exported.longest = max(exported.longest, len(row["prompt_ids"]) + answers)
@@ -267,15 +271,21 @@ def _on_lengths(chosen: Format, max_length: int, whole: int, *, known: bool) -> 
         yield "NeMo-RL cuts nothing: a pair longer than the limit is masked out. Recipes with trim_loops keep loops short."
 
 
+def _told(reason: str) -> str:
+    """A reason as Markdown: what a chat template says of itself stays code."""
+    _, of_template, said = reason.partition(TEMPLATE_SAYS)
+    return f"{TEMPLATE_SAYS}{code(said)}" if of_template else reason
+
+
 def _readme(run: Run, chosen: Format, exported: Exported) -> str:
     configs = [name for name in exported.files if name not in (chosen.data, NOTES)]
     lines = [
         f"# {exported.rows:,} rows for {chosen.consumer}",
         "",
-        f"Made by `loopguard export {run.path.name} --format {chosen.name}`. Data: `{chosen.data}`."
+        f"Made by {code(f'loopguard export {run.path.name} --format {chosen.name}')}. Data: `{chosen.data}`."
         f" To paste: {', '.join(f'`{name}`' for name in configs)}.",
         "",
         *(f"- {note}" for note in exported.notes),
-        *(f"- left out, {count:,}: {reason}" for reason, count in exported.left_out.items()),
+        *(f"- left out, {count:,}: {_told(reason)}" for reason, count in exported.left_out.items()),
     ]
     return "\n".join(lines).rstrip() + "\n"

@@ -20,6 +20,7 @@ from loopguard import __version__
 from loopguard.errors import HubError, InputError, LoopguardError
 from loopguard.handover.card import UNKNOWN, Licence
 from loopguard.handover.parquet_files import is_ours
+from loopguard.handover.tokenizers_at_hand import NO_TOKEN, is_sendable
 
 T = TypeVar("T")
 
@@ -88,6 +89,8 @@ class Hub:
         self._token = get_token()
         if not self._token:
             raise HubError(f"no token for the Hub: {_LOG_IN}")
+        if not is_sendable(self._token):
+            raise HubError(NO_TOKEN)
         self._api = HfApi(token=self._token)
 
     def check_token(self) -> None:

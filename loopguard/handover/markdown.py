@@ -41,7 +41,9 @@ def shortened(text: str, *, limit: int = 800, lines: int = 30) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\n", " ").replace("|", "\\|")
+    """Some readers (marked, micromark) pair backslashes from the left: of an odd number before a | the last would take ours."""
+    line = re.sub(r"(?<!\\)((?:\\\\)*\\)\|", r"\1 |", text.replace("\n", " "))
+    return line.replace("|", "\\|")
 
 
 def _longest_run(text: str) -> int:

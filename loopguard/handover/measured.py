@@ -17,9 +17,10 @@ __all__ = ["FAULTS", "SERIOUS", "Measured", "equal_inside", "faults", "measure"]
 
 FAULTS = {
     "broken_row": "no prompt, chosen and rejected that a trainer can read",
-    "mixed_forms": "strings beside message lists: TRL reads such a row at random",
-    "template_error": "the chat template refuses the messages: the trainer stops",
-    "dropped": "the prompt alone fills max_length: the trainer leaves the pair out",
+    "mixed_forms": "strings beside message lists: TRL reads such a row at random, others stop",
+    "template_error": "the chat template (or the trainer) refuses the messages: it stops, or leaves the pair out",
+    "dropped": "too long for max_length (the prompt alone; axolotl: either side): the trainer leaves the pair out",
+    "prompt_cut": "the prompt's end is cut off: what is left of the answer follows half a prompt",
     "equal": "chosen and rejected are the same tokens",
     "equal_after_cut": "chosen and rejected are the same tokens up to max_length",
     "empty_chosen": "nothing of the chosen text is left",
@@ -30,8 +31,8 @@ FAULTS = {
     "contradiction": "chosen here, rejected there, for the same prompt",
     "duplicate_pair": "the same pair as an earlier row",
     "contaminated": "the prompt is one of the benchmark's",
-    "text_not_rendered": "the chat template does not write the text as it is",
-    "prompt_cut_short": "the answer runs into the prompt's last tokens (or the template does): they are left out",
+    "text_not_rendered": "the chat template does not write the text as it is, or the trainer cuts it out wrongly",
+    "prompt_cut_short": "the answer runs into the prompt's last tokens (or the template does): they are not as they were",
     "control_tokens": "a text holds control tokens of the template as text",
     "no_eos": "the template writes no EOS token after an answer",
     "chosen_end_cut": "the chosen side's EOS lies beyond max_length: its end is never seen",
@@ -46,6 +47,7 @@ SERIOUS = (
         "mixed_forms",
         "template_error",
         "dropped",
+        "prompt_cut",
         "equal",
         "equal_after_cut",
         "empty_chosen",
@@ -65,6 +67,8 @@ class Measured:
     """Tokens of context in both sides."""
     left_out: int
     """Tokens of the prompt that the trainer leaves out."""
+    needs: int
+    """The least max_length at which the trainer keeps the pair; 0: it drops none."""
     chosen: int
     """Tokens of prompt and chosen, EOS included."""
     rejected: int
@@ -97,13 +101,14 @@ def measure(
         row=row.row,
         prompt=tokens.prompt,
         left_out=tokens.left_out,
+        needs=tokens.needs,
         chosen=len(tokens.chosen.ids),
         rejected=len(tokens.rejected.ids),
         common=common_prefix(tokens.chosen.ids, tokens.rejected.ids),
         chosen_text=_text_place(tokens.chosen, said(row.chosen)),
         rejected_text=_text_place(tokens.rejected, said(row.rejected)),
-        chosen_eos=_eos_place(tokens.chosen.ids, tokens.prompt, eos),
-        rejected_eos=_eos_place(tokens.rejected.ids, tokens.prompt, eos),
+        chosen_eos=_eos_place(tokens.chosen, tokens.prompt, eos),
+        rejected_eos=_eos_place(tokens.rejected, tokens.prompt, eos),
         loop_start=start,
         loop_seen=seen,
         chosen_loops=chosen_loops,
@@ -114,16 +119,16 @@ def measure(
 
 def faults(m: Measured, max_length: int, trainer: Trainer) -> list[str]:
     """The names of what is wrong with a pair at a max_length, in the order of FAULTS."""
-    dropped = bool(trainer.dropped(m.prompt, max_length))
-    chosen, rejected = trainer.inside(m.chosen, max_length), trainer.inside(m.rejected, max_length)
+    dropped, sides = max_length < m.needs, (m.prompt, m.chosen, m.rejected)
+    chosen, rejected = trainer.inside(*sides, max_length)
+    prompt, _, kept = trainer.kept(*sides, max_length)
+    cut = kept < prompt + m.rejected - m.prompt
     equal = m.common == m.chosen == m.rejected
-    cut = m.rejected > max_length
     found = {
         "dropped": dropped,
+        "prompt_cut": not dropped and prompt < m.prompt,
         "equal": equal,
-        "equal_after_cut": not equal
-        and not dropped
-        and equal_inside(m.chosen, m.rejected, m.common, max_length, trainer),
+        "equal_after_cut": not equal and not dropped and equal_inside(*sides, m.common, max_length, trainer),
         "empty_chosen": m.chosen_text == 0 or (not dropped and m.chosen_text > chosen),
         "empty_rejected": m.rejected_text == 0 or (not dropped and m.rejected_text > rejected),
         "chosen_loops": m.chosen_loops,
@@ -140,14 +145,13 @@ def faults(m: Measured, max_length: int, trainer: Trainer) -> list[str]:
     return [name for name in FAULTS if found.get(name)]
 
 
-def equal_inside(chosen: Any, rejected: Any, common: Any, max_length: int, trainer: Trainer) -> Any:
+def equal_inside(prompt: Any, chosen: Any, rejected: Any, common: Any, max_length: int, trainer: Trainer) -> Any:
     """Whether two sides of so many tokens, `common` of them shared, are trained as the same; numbers or arrays.
 
     The same number of tokens is left, and but for an EOS that is put at the end they are shared.
     """
-    least = chosen - (chosen > max_length) * (chosen - max_length)
-    other = rejected - (rejected > max_length) * (rejected - max_length)
-    return (least == other) & (common >= least - trainer.overwrites)
+    left, least, other = trainer.kept(prompt, chosen, rejected, max_length)
+    return (least == other) & (common >= prompt + least - left - trainer.overwrites)
 
 
 def _text_place(side: SideTokens, text: str) -> int:
@@ -161,11 +165,16 @@ def _text_place(side: SideTokens, text: str) -> int:
     return -1 if at < 0 else side.token_of(at) + 1
 
 
-def _eos_place(ids: list[int], prompt: int, eos: int | None) -> int:
-    """Place of the last EOS token of an answer: templates write at most a line break after it."""
+def _eos_place(side: SideTokens, prompt: int, eos: int | None) -> int:
+    """Place of the last EOS token of an answer: templates write at most a line break after it.
+
+    One that the trainer appends counts only where the template writes none.
+    """
     if eos is None:
         return 0
-    return next((at + 1 for at in range(len(ids) - 1, prompt - 1, -1) if ids[at] == eos), 0)
+    ids, end = side.ids, len(side.ids) - side.appended
+    written = next((at + 1 for at in range(end - 1, prompt - 1, -1) if ids[at] == eos), 0)
+    return written or (end + 1 if eos in ids[end:] else 0)
 
 
 def _loop_places(side: SideTokens, text: str, loop: Loop | None) -> tuple[int, int]:

@@ -11,6 +11,7 @@ says of its loops.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,8 +100,8 @@ def open_pairs(source: str) -> Iterator[Pairs]:
 
     Raises InputError: nothing there, no chosen and rejected, a run without pairs; RunInUse: a run that is still going.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path):  # unlike Path.is_dir it has an answer for every name
         with finished_run(path) as run:
             yield Pairs(source, open_source(path / PREFERENCES), run)
     else:
@@ -155,7 +156,7 @@ def pair_of(number: int, value: object, *, only_text: bool = False) -> PairRow:
         loop=_loop(value),
         known=known and (value.get("rejected_loop_kind") is not None or value.get("reason") == "score"),
         truncated=truncated if isinstance(truncated, bool) else None,
-        margin=value.get("margin"),
+        margin=value["margin"] if _is_number(value.get("margin")) else None,
     )
 
 
@@ -203,4 +204,10 @@ def _variables(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _loop(value: Mapping[str, Any]) -> Loop | None:
     found = {name: value.get(f"rejected_loop_{name}") for name in _LOOP}
-    return None if any(part is None for part in found.values()) else Loop(**found)  # type: ignore[arg-type]
+    numbers = all(_is_number(found[name]) for name in ("start", "end", "period", "repeats"))
+    known = numbers and isinstance(found["kind"], str) and isinstance(found["terminal"], bool)
+    return Loop(**found) if known else None  # type: ignore[arg-type]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -25,7 +25,13 @@ def closing(tokenizer: Tokenizer) -> str:
 
     Raises InputError where there is no chat template, or one that changes what the assistant says.
     """
-    rendered = tokenizer.render([{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}])
+    try:
+        rendered = tokenizer.render([{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}])
+    except InputError as error:
+        where = (
+            "" if str(error).startswith(tokenizer.name) else f"{tokenizer.name}: the chat template refuses an answer: "
+        )
+        raise InputError(f"{where}{error}") from None
     before, _, after = rendered.rpartition(_PROBE)
     if not before:
         raise InputError(f"{tokenizer.name}: the chat template does not write what the assistant says as it is")

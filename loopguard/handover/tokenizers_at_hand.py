@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ from loopguard.files import clean_text
 if TYPE_CHECKING:
     from loopguard.handover.chat_template import ChatTemplate
 
-__all__ = ["INSTALL", "Tokenizer", "open_tokenizer"]
+__all__ = ["INSTALL", "NO_TOKEN", "Tokenizer", "is_sendable", "open_tokenizer"]
 
 INSTALL = "pip install 'loopguard-prefs[check]'"
+NO_TOKEN = "HF_TOKEN (or the stored login) holds a character that no token has; copy it again"
 FORMS = "a folder with tokenizer.json, user/model on the Hub, a .gguf file, or embedded"
 VOCABULARY, CONFIG, SPECIAL, TEMPLATE = (
     "tokenizer.json",
@@ -56,6 +58,12 @@ class Tokenizer:
     def eos_token(self) -> str | None:
         """The text of the end-of-sequence token."""
         return self.special_tokens.get("eos_token")
+
+    def need_eos(self) -> str:
+        """The text of the end-of-sequence token. Raises InputError where the tokenizer names none."""
+        if self.eos_token is None:
+            raise InputError(f"{self.name} names no EOS token, which the trainer appends")
+        return self.eos_token
 
     @property
     def eos_id(self) -> int | None:
@@ -123,17 +131,17 @@ def open_tokenizer(name: str) -> Tokenizer:
         InputError: it is not there, or one of its files cannot be read.
         MissingExtra: the package `tokenizers` is not installed.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # unlike the methods of Path these functions have an answer for every name
     if name == "embedded" or path.suffix == ".gguf":
         return _of_gguf(name)
-    if path.is_dir():
+    if name and os.path.isdir(path):
         return _of_folder(name, path)
-    if path.is_file():
+    if os.path.isfile(path):
         if path.name == VOCABULARY:
             return _of_folder(name, path.parent)
         raise InputError(f"{name} is a file; give {FORMS}")
     if name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
-        raise InputError(f"no tokenizer at {name}; give {FORMS}")
+        raise InputError(f"no tokenizer at {name[:200] or repr(name)}; give {FORMS}")
     return _of_folder(name, _download(name))
 
 
@@ -151,7 +159,7 @@ def _of_folder(name: str, folder: Path) -> Tokenizer:
     known = {key: text for key, value in {**special, **config}.items() if (text := _token(key, value)) is not None}
     core.no_truncation()
     core.no_padding()
-    return Tokenizer(name=name, core=core, special_tokens=known, template=_template(folder, config))
+    return Tokenizer(name=name, core=core, special_tokens=known, template=_template(name, folder, config))
 
 
 def _token(key: str, value: object) -> str | None:
@@ -162,10 +170,13 @@ def _token(key: str, value: object) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
+def _template(name: str, folder: Path, config: Mapping[str, Any]) -> str | None:
     """The file chat_template.jinja goes before the config's; of several named ones `default` is taken."""
     if (file := folder / TEMPLATE).is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name}: {TEMPLATE} cannot be read: {error}") from None
     found = config.get("chat_template")
     if isinstance(found, list):
         named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
@@ -178,16 +189,18 @@ def _json(path: Path, name: str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{name}: {path.name} cannot be read: {error}") from None
     return found if isinstance(found, dict) else {}
 
 
 def _download(repo: str) -> Path:
     """The folder of a Hub repository's tokenizer files, from the cache where they are there."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import get_token, snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    if not is_sendable(get_token() or ""):
+        raise InputError(f"no tokenizer at {repo}: {NO_TOKEN}")
     try:
         return Path(snapshot_download(repo, allow_patterns=list(FILES)))
     except GatedRepoError:
@@ -200,6 +213,11 @@ def _download(repo: str) -> Path:
         raise InputError(f"no tokenizer at {repo}: no such folder here, and the Hub cannot be reached") from None
     except (OSError, ValueError) as error:  # a refusal over HTTP, a full disk, a name that no repository can have
         raise InputError(f"no tokenizer at {repo}: {' '.join(str(error).split())[:200]}") from None
+
+
+def is_sendable(token: str) -> bool:
+    """Whether a token can be sent at all: an HTTP client says it aloud in its complaint of one that cannot."""
+    return token.isascii() and token.isprintable()
 
 
 def _of_gguf(name: str) -> Tokenizer:

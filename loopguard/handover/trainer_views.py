@@ -12,15 +12,22 @@ data_utils.py: `_tokenize`, `common_prefix_length`) over transformers 5.16 and 5
 `openrlhf`: OpenRLHF's train_dpo with --data.apply_chat_template and --data.prompt_key, read in openrlhf 0.11.2
 (datasets/reward_dataset.py): the template's text without line breaks at its end, " " and EOS appended where it does not end with
 it; cut after `max_len` tokens, and whatever token is last is overwritten with EOS; prompts of max_len - 2 tokens are dropped.
+
+The others have a file each: axolotl_view.py, llama_factory_view.py, oumi_view.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from loopguard.errors import InputError
+from loopguard.handover.axolotl_view import axolotl
+from loopguard.handover.cuts import Cut, KeepStart, Shares
+from loopguard.handover.llama_factory_view import llama_factory
+from loopguard.handover.oumi_view import oumi
+from loopguard.handover.pair_tokens import PairTokens, SideTokens, common_prefix, each_row
 from loopguard.handover.pairs import PairRow
 from loopguard.handover.tokenizers_at_hand import Tokenizer
 
@@ -31,78 +38,62 @@ Texts = tuple[str, str, str]
 """Prompt alone, prompt + chosen, prompt + rejected."""
 
 
-@dataclass(frozen=True, slots=True)
-class SideTokens:
-    """Prompt and answer of one side, before truncation."""
-
-    ids: list[int]
-    text: str
-    """What was encoded: the rendered conversation, or prompt + answer."""
-    begin: int
-    """Character of `text` from which the answer is looked for: what both renderings begin with is before it."""
-    encoding: Any
-    """The `tokenizers.Encoding` of `text`."""
-
-    def token_of(self, character: int) -> int:
-        """Index of the last token that holds the character of `text`; where none does, of the last one before it."""
-        found = None
-        while found is None and character >= 0:
-            found = self.encoding.char_to_token(character)
-            character -= found is None
-        at = 0 if found is None else int(found)
-        while (
-            at + 1 < len(self.ids) and (span := self.encoding.token_to_chars(at + 1)) and span[0] <= character < span[1]
-        ):
-            at += 1
-        return at
-
-
-@dataclass(frozen=True, slots=True)
-class PairTokens:
-    """One pair as it goes into the trainer's collator."""
-
-    prompt: int
-    """Tokens at the begin of both sides that are context only: not trained."""
-    left_out: int
-    """Tokens of the prompt alone that both sides lack: its rendering alone is another one."""
-    chosen: SideTokens
-    rejected: SideTokens
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
     """What is known of one trainer."""
 
     name: str
     version: str
     """The version whose source was read."""
+    option: str = "max_length"
+    """Its own name for max_length."""
     max_length: int
     """Its default, in tokens."""
-    room: int
-    """Tokens that must be left after the prompt, or the pair is dropped."""
-    overwrites: int
+    cut: Cut = field(default_factory=KeepStart)
+    overwrites: int = 0
     """1: the last token of a side that is cut becomes EOS; 0: it is what it is."""
+    instead: str = ""
+    """Advice for dropped pairs: what it does with them where another option asks for it."""
     prepare: Callable[[Tokenizer, Sequence[PairRow]], list[PairTokens | InputError]]
     """Each row as the trainer prepares it, or what it would stop at."""
 
-    def dropped(self, prompt: Any, max_length: int) -> Any:
-        """Whether pairs with so many tokens of prompt are left out; numbers or arrays."""
-        return prompt > max_length - self.room
+    def kept(self, prompt: Any, chosen: Any, rejected: Any, max_length: int) -> tuple[Any, Any, Any]:
+        """Tokens that are left of the prompt, of the chosen and of the rejected side (prompt included); numbers or arrays."""
+        left, most = self.cut.kept(prompt, _larger(chosen, rejected) - prompt, max_length)
+        return left, left + _smaller(chosen - prompt, most), left + _smaller(rejected - prompt, most)
 
-    def inside(self, length: Any, max_length: int) -> Any:
-        """How many of `length` tokens are left as they are inside the cut; numbers or arrays."""
-        return length - (length > max_length) * (length - max_length + self.overwrites)
+    def inside(self, prompt: Any, chosen: Any, rejected: Any, max_length: int) -> tuple[Any, Any]:
+        """The last place of the chosen and of the rejected side that is left as it is inside the cut; numbers or arrays.
+
+        Places count from the begin of the uncut sequence.
+        """
+        _, most = self.cut.kept(prompt, _larger(chosen, rejected) - prompt, max_length)
+        sides = ((side, side - prompt > most) for side in (chosen, rejected))
+        first, second = (side - cut * (side - prompt - most + self.overwrites) for side, cut in sides)
+        return first, second
 
     def trained(self, pair: PairTokens, max_length: int, eos: int | None) -> tuple[list[int], list[int]] | None:
         """(chosen, rejected) as they are trained, prompt included; None where the pair is dropped."""
-        if self.dropped(pair.prompt, max_length):
+        if max_length < pair.needs:
             return None
-        return self._cut(pair.chosen.ids, max_length, eos), self._cut(pair.rejected.ids, max_length, eos)
+        sides = (pair.chosen.ids, pair.rejected.ids)
+        prompt, most = self.cut.kept(pair.prompt, max(map(len, sides)) - pair.prompt, max_length)
+        first, second = (self._cut(ids, pair.prompt, prompt, most, eos) for ids in sides)
+        return first, second
 
-    def _cut(self, ids: list[int], max_length: int, eos: int | None) -> list[int]:
-        if not self.overwrites or len(ids) <= max_length or eos is None:
-            return ids[:max_length]
-        return [*ids[: max_length - 1], eos]
+    def _cut(self, ids: list[int], whole_prompt: int, prompt: int, most: int, eos: int | None) -> list[int]:
+        kept = ids[:prompt] + ids[whole_prompt : whole_prompt + most]
+        if not self.overwrites or len(ids) - whole_prompt <= most or eos is None:
+            return kept
+        return [*kept[:-1], eos]
+
+
+def _larger(one: Any, other: Any) -> Any:
+    return one + (other > one) * (other - one)
+
+
+def _smaller(one: Any, other: Any) -> Any:
+    return one + (other < one) * (other - one)
 
 
 def trl(tokenizer: Tokenizer, rows: Sequence[PairRow]) -> list[PairTokens | InputError]:
@@ -123,8 +114,10 @@ def openrlhf(tokenizer: Tokenizer, rows: Sequence[PairRow]) -> list[PairTokens |
 
     def pair(one: Texts) -> PairTokens:
         prompt, chosen, rejected = next(found), next(found), next(found)
-        sides = [SideTokens(side.ids, text, len(one[0]), side) for text, side in ((one[1], chosen), (one[2], rejected))]
-        return PairTokens(len(prompt.ids), 0, *sides)
+        first, second = (
+            SideTokens(side.ids, text, len(one[0]), side) for text, side in ((one[1], chosen), (one[2], rejected))
+        )
+        return PairTokens(len(prompt.ids), 0, first, second, needs=len(prompt.ids) + 3)
 
     return [one if isinstance(one, InputError) else pair(one) for one in texts]
 
@@ -135,14 +128,13 @@ def _all_texts(
     """Prompt alone, prompt + chosen, prompt + rejected of each row as text, or why not; which of the former are strings."""
     if any(row.conversational for row in rows):
         tokenizer.need_template()
-    texts: list[Texts | InputError] = []
-    for row in rows:
-        try:
-            if row.conversational is None:
-                raise InputError("strings beside message lists: give all three in one form")
-            texts.append(of_row(tokenizer, row))
-        except InputError as error:
-            texts.append(error)
+
+    def texts_of(row: PairRow) -> Texts:
+        if row.conversational is None:
+            raise InputError("strings beside message lists: give all three in one form")
+        return of_row(tokenizer, row)
+
+    texts = each_row(rows, texts_of)
     return texts, [not row.conversational for row, one in zip(rows, texts, strict=True) if isinstance(one, tuple)]
 
 
@@ -166,7 +158,7 @@ def _rendered(tokenizer: Tokenizer, row: PairRow) -> Texts:
 def _trl_texts(tokenizer: Tokenizer, row: PairRow) -> Texts:
     if not isinstance(row.prompt, str):
         return _rendered(tokenizer, row)
-    eos = _eos(tokenizer)
+    eos = tokenizer.need_eos()
     chosen, rejected = (str(side) if str(side).endswith(eos) else f"{side}{eos}" for side in (row.chosen, row.rejected))
     return row.prompt, row.prompt + chosen, row.prompt + rejected
 
@@ -177,15 +169,9 @@ def _openrlhf_texts(tokenizer: Tokenizer, row: PairRow) -> Texts:
     else:
         prompt, *whole = _rendered(tokenizer, row)
         answers = [text[len(prompt) :] for text in whole]
-    eos, texts = _eos(tokenizer), [(prompt + answer).rstrip("\n") for answer in answers]
+    eos, texts = tokenizer.need_eos(), [(prompt + answer).rstrip("\n") for answer in answers]
     chosen, rejected = (text if text.endswith(eos) else f"{text} {eos}" for text in texts)
     return prompt, chosen, rejected
-
-
-def _eos(tokenizer: Tokenizer) -> str:
-    if tokenizer.eos_token is None:
-        raise InputError("the tokenizer names no EOS token, which the trainer appends")
-    return tokenizer.eos_token
 
 
 def _pair(texts: Texts, prompt: Any, chosen: Any, rejected: Any) -> PairTokens:
@@ -196,26 +182,32 @@ def _pair(texts: Texts, prompt: Any, chosen: Any, rejected: Any) -> PairTokens:
         left_out=len(alone) - length,
         chosen=SideTokens(ids, texts[1], common_prefix(texts[0], texts[1]), chosen),
         rejected=SideTokens(other, texts[2], common_prefix(texts[0], texts[2]), rejected),
+        needs=length + 1,
     )
 
 
-def common_prefix(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """How many items two strings or two lists have in common at their begin."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:  # slices are compared in C
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+_TRL = Trainer(name="trl", version="1.16.0", max_length=1024, prepare=trl)
+_ALL = (
+    _TRL,
+    Trainer(name="openrlhf", version="0.11.2", option="max_len", max_length=512, overwrites=1, prepare=openrlhf),
+    Trainer(
+        name="axolotl",
+        version="0.19.0",
+        option="sequence_len",
+        max_length=512,
+        prepare=axolotl,
+        instead="; excess_length_strategy: truncate cuts them instead",
+    ),
+    Trainer(
+        name="llama-factory",
+        version="0.9.5",
+        option="cutoff_len",
+        max_length=2048,
+        cut=Shares(),
+        prepare=llama_factory,
+    ),
+    replace(_TRL, name="oumi", version="0.9", option="model_max_length", prepare=oumi),
+)
 
-
-TRAINERS = {
-    one.name: one
-    for one in (
-        Trainer("trl", "1.16.0", max_length=1024, room=1, overwrites=0, prepare=trl),
-        Trainer("openrlhf", "0.11.2", max_length=512, room=3, overwrites=1, prepare=openrlhf),
-    )
-}
+TRAINERS = {one.name: one for one in _ALL}
 """By the name that --trainer takes."""

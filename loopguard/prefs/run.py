@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not (self.path / FILE_NAME).is_file():
+        if not os.path.isfile(self.path / FILE_NAME):  # unlike Path.is_file it has an answer for every name
             raise InputError(f"{self.path}: no run directory (it holds no {FILE_NAME})")
 
     @cached_property

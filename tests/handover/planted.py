@@ -82,3 +82,46 @@ ROWS: list[tuple[dict[str, Any], set[str]]] = [
 """(row, its faults at MAX_LENGTH under TEMPLATE with BENCHMARK)."""
 
 CLEAN = [row(prose(100 + 3 * n, 8), prose(101 + 3 * n, 12), prose(102 + 3 * n, 12)) for n in range(30)]
+
+LENIENT = TEMPLATE[TEMPLATE.index("{% for") :]
+"""It without a word against system messages: LLaMA-Factory asks for one when it takes a template apart."""
+JOINED = TEMPLATE.replace("<|im_end|>\n'", "<|im_end|>'")
+"""It without line breaks between messages: axolotl stops where it finds no text and the last character is a line break."""
+
+_TOO_LONG = {"prompt_cut", "equal_after_cut", "empty_chosen", "empty_rejected", "chosen_end_cut"}
+_OTHERWISE: dict[str, dict[frozenset[str], set[str]]] = {
+    "axolotl": {
+        frozenset({"mixed_forms"}): set(),
+        frozenset({"equal_after_cut", "chosen_end_cut"}): {"dropped"},
+        frozenset({"loop_beyond_cut"}): {"dropped", "loop_beyond_cut"},
+        frozenset({"chosen_end_cut"}): {"dropped"},
+    },
+    "llama-factory": {
+        frozenset({"template_error"}): set(),
+        frozenset({"dropped"}): {"prompt_cut"},
+        frozenset({"loop_not_rendered", "text_not_rendered"}): set(),
+        frozenset({"text_not_rendered"}): set(),
+    },
+    "oumi": {frozenset({"mixed_forms"}): set(), frozenset({"dropped"}): _TOO_LONG},
+}
+_MORE: dict[str, list[tuple[dict[str, Any], set[str]]]] = {
+    "axolotl": [
+        (row(prose(60, 8), prose(61, 12), "a"), {"text_not_rendered"}),  # found in <|im_start|>
+        (row([{"role": "developer", "content": "?"}], prose(62, 12), prose(63, 12)), {"template_error"}),
+    ],
+    "llama-factory": [(row([*asked("Who?"), *asked("He?")], prose(62, 12), prose(63, 12)), {"template_error"})],
+    "oumi": [],
+}
+NEVER = {
+    "axolotl": {"mixed_forms", "equal_after_cut", "chosen_end_cut", "prompt_cut", "no_eos"},
+    "llama-factory": {"dropped", "loop_not_rendered", "text_not_rendered", "prompt_cut_short"},
+    "oumi": {"mixed_forms", "dropped", "no_eos"},
+}
+"""Faults that no pair has under a trainer: it reads both forms, drops or cuts nothing, writes texts and EOS itself."""
+
+
+def planted_for(trainer: str) -> tuple[str, list[tuple[dict[str, Any], set[str]]]]:
+    """(template, rows with their faults) as another trainer than TRL sees them."""
+    other = _OTHERWISE[trainer]
+    rows = [(one, other.get(frozenset(faults), faults)) for one, faults in ROWS]
+    return {"axolotl": JOINED, "llama-factory": LENIENT, "oumi": TEMPLATE}[trainer], [*rows, *_MORE[trainer]]

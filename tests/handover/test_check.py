@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,33 @@ from typing import Any
 import polars as pl
 import pytest
 
-from loopguard.handover.check import Checked, check
+from loopguard.errors import InputError
+from loopguard.handover.check import Checked, Finding, check
 from loopguard.handover.contamination import Benchmark
 from loopguard.handover.measured import FAULTS, SERIOUS
 from loopguard.handover.pairs import PairRow, open_pairs
 from loopguard.handover.tokenizers_at_hand import open_tokenizer
-from tests.handover.planted import BENCHMARK, CLEAN, LOOP, MAX_LENGTH, ROWS, TEMPLATE, prose, row, said
+from loopguard.handover.trainer_views import TRAINERS
+from tests.handover.planted import (
+    BENCHMARK,
+    CLEAN,
+    LOOP,
+    MAX_LENGTH,
+    NEVER,
+    ROWS,
+    TEMPLATE,
+    planted_for,
+    prose,
+    row,
+    said,
+)
 from tests.handover.small_tokenizer import ENDLESS, FORGETFUL, write_tokenizer
 from tests.hub_server import HubRepo, HubServer
 from tests.prefs.commands import loopguard
 
 WHOLE_SET = {"prompt_cut_short", "no_eos"}
 """Faults of a template, which every row has then: not in the planted set."""
+OTHERS = ("axolotl", "llama-factory", "oumi")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +64,47 @@ def rows_by_fault(found: Iterable[tuple[int, set[str]]]) -> dict[str, list[int]]
 
 
 def test_every_kind_of_fault_is_planted() -> None:
-    assert {name for _, names in ROWS for name in names} == set(FAULTS) - WHOLE_SET
+    assert {name for _, names in ROWS for name in names} == set(FAULTS) - WHOLE_SET - {"prompt_cut"}
+    for trainer in OTHERS:
+        planted = {name for _, names in planted_for(trainer)[1] for name in names}
+        assert planted == set(FAULTS) - WHOLE_SET - NEVER[trainer] - ({"prompt_cut"} if trainer == "axolotl" else set())
+
+
+@pytest.mark.parametrize("trainer", OTHERS)
+def test_every_planted_fault_is_found_under_other_views(tmp_path: Path, trainer: str) -> None:
+    template, rows = planted_for(trainer)
+    planted = lines(tmp_path / "pairs.jsonl", [one for one, _ in rows])
+    benchmark = Benchmark(str(lines(tmp_path / "benchmark.jsonl", [{"question": text} for text in BENCHMARK])))
+    told: list[Finding] = []
+    model = write_tokenizer(tmp_path / "model", template)
+    checked(planted, model, trainer=TRAINERS[trainer], benchmark=benchmark, write=told.append)
+    expected = rows_by_fault((number, names) for number, (_, names) in enumerate(rows, start=1))
+    assert rows_by_fault((one.row, set(one.faults)) for one in told) == expected
+
+
+@pytest.mark.parametrize("trainer", OTHERS)
+def test_nothing_is_found_in_a_clean_set_under_other_views(tmp_path: Path, trainer: str) -> None:
+    model = write_tokenizer(tmp_path / "model", planted_for(trainer)[0])
+    found = checked(lines(tmp_path / "pairs.jsonl", CLEAN), model, trainer=TRAINERS[trainer])
+    assert (found.rows, len(found.columns), dict(found.counts)) == (len(CLEAN), len(CLEAN), {})
+
+
+def test_whole_sets_under_other_views(tmp_path: Path) -> None:
+    """No EOS is LLaMA-Factory's alone: the others append one. A template that it cannot take apart stops it."""
+    path, endless = lines(tmp_path / "pairs.jsonl", CLEAN), write_tokenizer(tmp_path / "endless", ENDLESS)
+    counts = {name: dict(checked(path, endless, trainer=TRAINERS[name]).counts) for name in OTHERS}
+    assert counts == {"axolotl": {}, "llama-factory": {"no_eos": len(CLEAN)}, "oumi": {}}
+    with pytest.raises(InputError, match="LLaMA-Factory cannot take the chat template apart"):
+        checked(path, write_tokenizer(tmp_path / "forgetful", FORGETFUL), trainer=TRAINERS["llama-factory"])
+
+
+def test_an_answer_that_runs_into_the_prompt_is_found_under_axolotl(tmp_path: Path) -> None:
+    """Without anything between, the last letters of the one and the first of the other make other tokens."""
+    opened = "{{ bos_token }}{% for m in messages %}{{ m['role'] + m['content'] + '\n' }}{% endfor %}"
+    opened += "{% if add_generation_prompt %}{{ 'assistant' }}{% endif %}"
+    path = lines(tmp_path / "pairs.jsonl", [row("Who?", "erring", "she")])
+    found = checked(path, write_tokenizer(tmp_path / "model", opened), trainer=TRAINERS["axolotl"])
+    assert found.counts["prompt_cut_short"] == 1
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -162,6 +218,23 @@ def test_a_benchmark_is_found_by_thirteen_words_in_a_row(tmp_path: Path) -> None
     assert benchmark.find("two and two and") is None
     assert benchmark.find([{"role": "system", "content": "two and two"}, {"role": "user", "content": "Hm?"}]) is None
     assert benchmark.hit == {1, 2}
+
+
+def test_columns_of_other_kinds_are_taken_for_absent(tmp_path: Path, model: Path) -> None:
+    loop = {f"rejected_loop_{name}": "3" for name in ("kind", "terminal", "start", "end", "period", "repeats")}
+    strange = [
+        {**CLEAN[0], "margin": "high"},
+        {**CLEAN[1], "margin": True, "rejected_truncated": "yes"},
+        {**CLEAN[2], **loop},
+    ]
+    found = checked(lines(tmp_path / "pairs.jsonl", strange), model)
+    assert (len(found.columns), dict(found.counts)) == (3, {})
+    assert all(map(math.isnan, found.columns.margin))
+
+
+def test_the_trainers_are_those_of_the_help() -> None:
+    text = " ".join(loopguard("check", "--help", COLUMNS="200").stdout.split())
+    assert f"Whose templates and truncation: {', '.join(TRAINERS)}." in text
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from loopguard import Run, build_prefs, load_recipe
+from loopguard.errors import InputError
 from loopguard.handover.advice import Advice, advise
 from loopguard.handover.check import Checked, check
 from loopguard.handover.check_figures import setting
@@ -212,12 +213,58 @@ def test_a_tokenizer_without_a_template(folder: Path, tmp_path: Path) -> None:
     assert "the chat template cannot be read: " in trouble(folder / "run", "--tokenizer", broken)
 
 
+def test_files_of_a_tokenizer_that_nobody_can_read(tmp_path: Path) -> None:
+    for name, text in (("deep", "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}"), ("digits", "{{ " + "9" * 9000 + " }}")):
+        with pytest.raises(InputError, match="the chat template cannot be read: "):
+            open_tokenizer(str(write_tokenizer(tmp_path / name, text))).need_template()
+    model = write_tokenizer(tmp_path / "bytes")
+    (model / "chat_template.jinja").write_bytes(b"\xff\xfe{{")
+    with pytest.raises(InputError, match=r"chat_template.jinja cannot be read: 'utf-8' codec"):
+        open_tokenizer(str(model))
+    (model / "tokenizer_config.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"tokenizer_config.json cannot be read: maximum recursion"):
+        open_tokenizer(str(model))
+    for name in ("", "a" * 5000, "a\0b", "~nobody-of-that-name/x", "./a\nb"):
+        with pytest.raises(InputError, match="no tokenizer at "):
+            open_tokenizer(name)
+    with pytest.raises(InputError, match="no such file"), open_pairs("a" * 5000):
+        pass
+    oumi = TRAINERS["oumi"]
+    with pytest.raises(InputError, match="is not in its vocabulary"):
+        oumi.prepare(open_tokenizer(str(write_tokenizer(tmp_path / "eos", eos_token="<nowhere>"))), [])
+
+
 def test_options_that_mean_nothing(folder: Path, model: Path, tmp_path: Path) -> None:
     run = folder / "run"
-    assert trouble(run, "--tokenizer", model, "--trainer", "x") == "--trainer x: known are trl, openrlhf"
+    assert trouble(run, "--tokenizer", model, "--trainer", "x") == (
+        "--trainer x: known are trl, openrlhf, axolotl, llama-factory, oumi"
+    )
+    assert trouble(run, "--tokenizer", model, "--max-length", "0") == "--max-length 0: 1 to 1,000,000,000 tokens"
+    assert trouble(run, "--tokenizer", model, "--max-length", str(10**30)).endswith(": 1 to 1,000,000,000 tokens")
     assert trouble(run, "--tokenizer", model, "--fail-on", "x").startswith("--fail-on 'x': known are broken_row,")
     assert trouble(run, "--tokenizer", model, "--rows", tmp_path / "r.csv").endswith(".parquet or .jsonl is wanted")
     assert "no such file" in trouble(run, "--tokenizer", model, "--benchmark", tmp_path / "b.jsonl")
+
+
+def test_rows_are_not_written_over_what_is_read(folder: Path, model: Path, tmp_path: Path) -> None:
+    run, pairs = folder / "run", tmp_path / "pairs.parquet"
+    shutil.copy(run / "preferences.parquet", pairs)
+    before = {path: path.read_bytes() for path in (pairs, run / "preferences.parquet", run / "candidates.parquet")}
+    link = tmp_path / "link.parquet"
+    link.symlink_to(pairs)
+    for source, rows in ((pairs, pairs), (link, pairs), (pairs, link)):
+        assert trouble(source, "--tokenizer", model, "--rows", rows).endswith(
+            "is read by this check; pass another file"
+        )
+    for rows in (run / "preferences.parquet", run / "new.jsonl"):
+        assert "is in the run, which is only read" in trouble(run, "--tokenizer", model, "--rows", rows)
+    benchmark = tmp_path / "b.jsonl"
+    benchmark.write_text('{"question": "Who?"}\n')
+    assert "is read by this check" in trouble(
+        *(run, "--tokenizer", model, "--benchmark", benchmark, "--rows", benchmark)
+    )
+    assert {path: path.read_bytes() for path in before} == before
+    assert benchmark.read_text() == '{"question": "Who?"}\n'
 
 
 def test_a_run_is_opened_as_a_run(folder: Path) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from loopguard.errors import InputError, RunInUse
+from loopguard.errors import InputError, RunInUse, StorageError
 from loopguard.handover.export import Options, export_run
 from loopguard.handover.formats import FORMATS
 from loopguard.prefs.ledger import Ledger
 from loopguard.prefs.run import Run
 from tests.handover.a_run import COUNTED, ENDLESS, LEFT, ONCE, RULES, SCORES, SUM, TURNS, make_run
+from tests.handover.small_tokenizer import CHATML, write_tokenizer
 from tests.prefs.commands import loopguard
 
 NAMES = ["trl", "openrlhf", "axolotl", "oumi", "llama-factory", "nemo-rl", "kto", "argilla", "ftpo"]
@@ -240,6 +241,23 @@ def test_an_unknown_format_lists_them_all(run: Run, tmp_path: Path) -> None:
 
 def test_no_run(tmp_path: Path) -> None:
     assert refusal(tmp_path, tmp_path / "none", "-f", "trl").endswith("no run directory (it holds no ledger.sqlite)")
+
+
+def test_names_that_are_too_long(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run directory"):
+        export_run(tmp_path / ("a" * 300), "trl")
+    with pytest.raises(StorageError, match="File name too long"):
+        export_run(run.path, "trl", out=tmp_path / ("a" * 300))
+
+
+def test_what_a_template_says_is_code_in_the_notes(run: Run, tmp_path: Path) -> None:
+    """A refusal of some rows goes into README.md as it was said: it starts no HTML there and no heading."""
+    refusing = "{% if 'Say' in messages[0]['content'] %}{{ raise_exception('<b>`x`\n# No') }}{% endif %}" + CHATML
+    model = write_tokenizer(tmp_path / "model", refusing)
+    options = Options(pretokenized=True, tokenizer=str(model))
+    made = export_run(run.path, "trl", out=tmp_path / "out", options=options)
+    notes = (made.folder / "README.md").read_text(encoding="utf-8")
+    assert "- left out, 1: the chat template: ``<b>`x` # No``" in notes
 
 
 def test_a_run_that_is_still_going(tmp_path: Path) -> None:

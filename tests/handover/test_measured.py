@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from loopguard.errors import InputError
 from loopguard.handover.check import Columns
 from loopguard.handover.check_figures import least_max_length
+from loopguard.handover.cuts import KeepStart
 from loopguard.handover.measured import Measured, faults, measure
 from loopguard.handover.pairs import PairRow, pair_of
 from loopguard.handover.tokenizers_at_hand import Tokenizer, open_tokenizer
@@ -49,7 +51,8 @@ def places(
     tokenizer: Tokenizer, pair: PairRow, loop: Loop | None = None, trainer: Trainer = TRL
 ) -> tuple[Measured, PairTokens]:
     (tokens,) = trainer.prepare(tokenizer, [pair])
-    assert isinstance(tokens, PairTokens)
+    if isinstance(tokens, InputError):
+        raise tokens
     return measure(pair, tokens, tokenizer, chosen_loops=False, loop=loop, control=False), tokens
 
 
@@ -105,7 +108,12 @@ def test_faults_are_what_the_cut_shows(
 ) -> None:
     lead, text = shared + rejected, shared + rejected + "abc 12. " * copies
     pair = pair_of(1, row(prompt, shared + chosen, text, rejected_truncated=True))
-    found, tokens = places(tokenizer, pair, looped(lead, "abc 12. ", copies) if copies else None, trainer)
+    try:
+        found, tokens = places(tokenizer, pair, looped(lead, "abc 12. ", copies) if copies else None, trainer)
+    except InputError as error:
+        if trainer.name != "axolotl" or ((shared + chosen).strip() and text.strip()):
+            raise AssertionError("only axolotl stops, and only at blank answers") from error
+        return
     names, eos = set(faults(found, max_length, trainer)), tokenizer.eos_id
     cut = trainer.trained(tokens, max_length, eos)
     assert ("dropped" in names) == (cut is None)
@@ -113,16 +121,27 @@ def test_faults_are_what_the_cut_shows(
     least = least_max_length(columns_of(found), trainer)["loops_seen_99%"]
     if copies:
         assert least is not None
-        assert ("loop_beyond_cut" in names) == (max_length < least)
+        if max_length >= least:
+            assert "loop_beyond_cut" not in names
+        elif max_length == least - 1 or isinstance(trainer.cut, KeepStart):
+            assert "loop_beyond_cut" in names
     if cut is None:
         return
     left, right = cut
+    kept, *lengths = trainer.kept(found.prompt, found.chosen, found.rejected, max_length)
+    assert lengths == [len(left), len(right)]
+    assert left[:kept] == right[:kept] == tokens.chosen.ids[:kept]
+    assert ("prompt_cut" in names) == (kept < found.prompt)
     assert bool(names & {"equal", "equal_after_cut"}) == (left == right)
-    end_cut = left != tokens.chosen.ids if trainer.overwrites else eos not in left[tokens.prompt :]
+    end_cut = left != tokens.chosen.ids if trainer.overwrites else eos not in left[kept:]
     assert ("chosen_end_cut" in names) == end_cut
-    assert ("eos_after_cut_text" in names) == (eos in right[tokens.prompt :])
+    assert ("eos_after_cut_text" in names) == (eos in right[kept:])
     for side, ids, said in (("chosen", left, shared + chosen), ("rejected", right, text)):
-        shown = tokenizer.core.decode(ids[tokens.prompt :], skip_special_tokens=True)
+        shown = tokenizer.core.decode(ids[kept:], skip_special_tokens=True)
+        if trainer.name == "oumi":  # what opens the answer is trained with it
+            shown = shown[common_prefix(shown, "assistant\n") :]
+        if trainer.name == "axolotl" and not said.strip():
+            continue  # found in the made-up message before it
         assert (not said.strip()) <= (f"empty_{side}" in names)
         if f"empty_{side}" in names:
             assert not shown.strip().rstrip("�").strip()

@@ -33,6 +33,14 @@ def test_a_stored_login_is_taken(hub: PushHub, run: Path, tmp_path: Path) -> Non
     assert "me/pairs" in hub.repos
 
 
+@pytest.mark.parametrize("invisible", ["\u200b", "\x01", "\u00fc"])
+def test_a_token_that_cannot_be_sent_is_in_no_complaint(hub: PushHub, run: Path, invisible: str) -> None:
+    done = push(hub, run, token=f"hf_first{invisible}second")
+    fails(done, "HF_TOKEN (or the stored login) holds a character that no token has")
+    assert "second" not in done.stdout + done.stderr
+    assert not hub.requests
+
+
 def test_a_wrong_token_a_reading_one_and_a_strangers(hub: PushHub, run: Path) -> None:
     fails(push(hub, run, token="hf_of_nobody"), "does not take the token (HTTP 401)", "hf auth login")
     fails(push(hub, run, token=READER), "me/pairs: the token has no right", "HTTP 403")
