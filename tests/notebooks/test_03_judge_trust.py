@@ -12,7 +12,7 @@ import pytest
 
 import loopguard
 from loopguard.prefs.trust_planted import QUESTIONS
-from tests.notebooks.executed import MOST_TOKENS, Executed, execute, pixels_of, spent
+from tests.notebooks.executed import Executed, execute, pixels_of, spent
 
 NAME = "03_judge_trust.ipynb"
 JUDGES = ["helpfulness", "reasoning", "conciseness"]
