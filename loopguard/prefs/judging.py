@@ -29,6 +29,9 @@ from loopguard.records import Candidate, Prompt, Score
 TOP_LOGPROBS = 20
 """As many as hosted servers give at the most."""
 
+FORM = 2
+"""Of what is asked with one and the same spec. Raised when it changes, so that finished runs ask again."""
+
 
 class Scale(Section):
     """Whole points from `low` to `high`, one digit each, so that a label is one token."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import math
 import re
 
@@ -11,7 +13,7 @@ import pytest
 from loopguard.engines import Completion, Request
 from loopguard.errors import EngineError
 from loopguard.house import names
-from loopguard.prefs.judging import Judgement, JudgeSpec, load_judge
+from loopguard.prefs.judging import FORM, Judgement, JudgeSpec, judge_messages, load_judge
 from loopguard.prefs.pairwise import Preference, pair_messages, prefer
 from loopguard.records import Prompt, Score
 from tests.prefs.made import PROMPT, candidate
@@ -42,6 +44,15 @@ def test_messages() -> None:
         forth[1]["content"].replace("Four.", "?").replace("Five.", "Four.").replace("?\n<<<END F", "Five.\n<<<END F")
     )
     assert back == [forth[0], {"role": "user", "content": swapped}], "nothing but the order differs"
+
+
+def test_other_requests_for_the_same_spec_raise_the_form() -> None:
+    """Else a finished run would go on with requests that its ledger does not hold, and never ask them."""
+    prompt = Prompt.make("Two and two?", reference="4")
+    asked = [judge_messages(SPEC, prompt, ONE), judge_messages(SPEC, prompt, ONE, salt="s")]
+    asked.append(pair_messages(SPEC, prompt, ONE, OTHER))
+    seen = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    assert (FORM, seen) == (2, "d4636a973ed00337")
 
 
 def test_a_reference_is_shown_where_the_judge_takes_one() -> None:
