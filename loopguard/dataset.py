@@ -121,7 +121,7 @@ class PromptReader:
 
     def _find_columns(self, columns: tuple[str, ...], *, bare: bool) -> None:
         """Settle the prompts' column; `bare` says that some rows are prompts themselves, without columns."""
-        seen = ", ".join(printable(str(name)) for name in columns[:20]) + (", ..." if len(columns) > 20 else "")
+        seen = ", ".join(printable(str(name)[:60]) for name in columns[:20]) + (", ..." if len(columns) > 20 else "")
         if self.column is None:
             self.column = next((name for name in PROMPT_COLUMNS if name in columns), None)
         if self.column is None and not bare:

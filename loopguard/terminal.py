@@ -196,7 +196,8 @@ def print_sample_pair(run: Run, console: Console) -> None:
     """One pair, a looping one if there is any, with the loop marked and its repeats folded."""
     frame = run.preferences
     if frame.height == 0:
-        console.print("\nNo pairs to show.")
+        none = run.summary["prompts"]["total"] == 0
+        console.print("\nNo pairs to show." + (" No row holds a prompt: is this the right file?" if none else ""))
         return
     rows = frame.sort(["reason", "rejected_wasted_fraction"], descending=[False, True], nulls_last=True)
     row = rows.row(0, named=True)

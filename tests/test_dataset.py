@@ -148,6 +148,11 @@ def test_message_lists_in_frames() -> None:
 
 
 REFUSED_VALUES: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "long column": (
+        [{"a" * 90: "x"}],
+        {},
+        f"no prompt column; its columns are {'a' * 60}; name one with --prompt-column",
+    ),
     "given column": ([{"a": "x", "b": 1}], {"prompt_column": "c"}, "no column c; its columns are a, b"),
     "reference": (
         [{"prompt": "x", "b": 1}],

@@ -201,6 +201,15 @@ def test_a_run_without_pairs_says_so(run: Path, tmp_path: Path) -> None:
     assert "Next:" not in done.stdout
 
 
+def test_a_file_without_any_prompt_is_questioned(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_bytes(b"\x80\n\x81\n")
+    done = loopguard(
+        "build-prefs", tmp_path / "p.jsonl", "--engine", f"scripted:{run}/rules.jsonl", "--out", tmp_path / "run"
+    )
+    assert "\nrows left out      2 invalid_utf8\n" in done.stdout
+    assert "\nNo pairs to show. No row holds a prompt: is this the right file?\n" in done.stdout
+
+
 # -- help
 
 VERBS = ["build-prefs", "status", "report", "scan", "tune-vllm", "check", "export", "push", "judges", "pipelines"]

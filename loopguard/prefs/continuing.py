@@ -9,7 +9,7 @@ from typing import Any
 
 from loopguard.errors import InputError
 from loopguard.loops.detector import Detector
-from loopguard.prefs.judging import JudgeSpec
+from loopguard.prefs.judging import FORM, JudgeSpec
 from loopguard.prefs.recipe import Recipe, parse_recipe, read_toml
 from loopguard.prefs.run import RECIPE
 
@@ -61,7 +61,7 @@ def hold_against(saved: Recipe | None, recipe: Recipe, run_dir: Path) -> None:
 def fingerprint(recipe: Recipe, detector: Detector, spec: JudgeSpec | None) -> str:
     """16 hex digits over all that decides which requests a prompt needs. Pairing is no part of it."""
     section = recipe.judge.engine_section(recipe.engine)
-    judging = [spec.signature, section.model, section.extra_body, recipe.judge.attempts] if spec else []
+    judging = [FORM, spec.signature, section.model, section.extra_body, recipe.judge.attempts] if spec else []
     if spec and recipe.judge.second_look:  # only then, so that fingerprints from before it was known still hold
         judging.append("second look")
     parts = [recipe.asks(), detector.signature, judging, recipe.output.model_dump()]

@@ -29,6 +29,9 @@ from loopguard.records import Candidate, Prompt, Score
 TOP_LOGPROBS = 20
 """As many as hosted servers give at the most."""
 
+FORM = 2
+"""Of what is asked with one and the same spec. Raised when it changes, so that finished runs ask again."""
+
 
 class Scale(Section):
     """Whole points from `low` to `high`, one digit each, so that a label is one token."""
@@ -117,14 +120,16 @@ class Judgement:
 def judge_messages(spec: JudgeSpec, prompt: Prompt, candidate: Candidate, *, salt: str = "") -> list[dict[str, str]]:
     """The judge's conversation about one candidate, every untrusted text fenced. Pure: the same in, the same out.
 
-    A `salt` gives other fence marks, and nothing else.
+    A `salt` gives other fence marks, and nothing else. The mark of prompt and reference is the same for every answer: what
+    engines keep of one request's beginning serves the next.
     """
     answer, asked, reference = answer_seen(spec, candidate), *prompt_seen(spec, prompt)
-    mark = nonce(asked, answer, reference, *([salt] if salt else []))
+    salts = [salt] if salt else []
+    of_prompt, of_answer = nonce(asked, reference, *salts), nonce(asked, answer, reference, *salts)
     user = _template(spec.template).render(
-        prompt=fence("PROMPT", asked, mark),
-        answer=fence("ANSWER", answer, mark),
-        reference=fence("REFERENCE", reference, mark) if reference else "",
+        prompt=fence("PROMPT", asked, of_prompt),
+        answer=fence("ANSWER", answer, of_answer),
+        reference=fence("REFERENCE", reference, of_prompt) if reference else "",
         low=spec.scale.low,
         high=spec.scale.high,
     )

@@ -57,13 +57,16 @@ class Preference:
 
 
 def pair_messages(spec: JudgeSpec, prompt: Prompt, first: Candidate, second: Candidate) -> list[dict[str, str]]:
-    """The judge's conversation about two candidates in this order; the fence marks are the same in both orders."""
+    """The judge's conversation about two candidates in this order; the fence marks are the same in both orders.
+
+    Those of prompt and reference are the same for every pair.
+    """
     answers = [answer_seen(spec, candidate) for candidate in (first, second)]
     asked, reference = prompt_seen(spec, prompt)
     reference = reference if spec.takes_reference else ""
-    mark = nonce(asked, reference, *sorted(answers))
-    fenced = [("PROMPT", asked), ("REFERENCE", reference), ("FIRST", answers[0]), ("SECOND", answers[1])]
-    shown = [fence(label, text, mark) for label, text in fenced if text or label != "REFERENCE"]
+    of_prompt, mark = nonce(asked, reference), nonce(asked, reference, *sorted(answers))
+    shown = [fence("PROMPT", asked, of_prompt), *([fence("REFERENCE", reference, of_prompt)] if reference else [])]
+    shown += [fence("FIRST", answers[0], mark), fence("SECOND", answers[1], mark)]
     return as_messages(spec, "\n\n".join([*shown, _question(spec, known=bool(reference))]))
 
 

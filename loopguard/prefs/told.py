@@ -20,7 +20,7 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if summary["stopped"]:
         yield "stopped", summary["stopped"]
     yield "model", f"{summary['engine']['model']} ({summary['engine']['engine']})"
-    broken = f", and {_rows(prompts['broken_rows'])} without one" if prompts["broken_rows"] else ""
+    broken = f", and {_some(prompts['broken_rows'], 'row')} without one" if prompts["broken_rows"] else ""
     yield "prompts", f"{prompts['total']:,} distinct{broken}"
     merged = summary["candidates"]["equal_merged"]
     yield "candidates", f"{summary['candidates']['total']:,}" + (f", {merged:,} equal to another one" if merged else "")
@@ -31,7 +31,8 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "cut, not looping", f"{summary['candidates']['truncated_not_looping']:,} hit the token limit without a loop"
     yield (
         "pairs",
-        f"{pairs['total']:,} from {prompts['with_pairs']:,} prompts: {pairs['loop']:,} by loop, {pairs['score']:,} by score",
+        f"{pairs['total']:,} from {_some(prompts['with_pairs'], 'prompt')}: {pairs['loop']:,} by loop, "
+        f"{pairs['score']:,} by score",
     )
     if summary["skipped_by_reason"]:
         yield "no pair", _counts(summary["skipped_by_reason"])
@@ -80,8 +81,8 @@ def rate_told(rate: Rate) -> str:
     return str(rate) if rate.total else "none drawn"
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
+def _some(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _counts(counts: dict[str, int]) -> str:

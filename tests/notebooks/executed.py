@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import resource
+import sqlite3
+import time
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 from PIL import Image
@@ -20,6 +24,10 @@ OFFLINE = Path(__file__).parent / "offline"
 ATTEMPTS = "attempts.txt"
 PATIENCE = 1800
 """Seconds for one cell: a busy machine is no fault of the notebook."""
+
+MOST_TOKENS = 5_000
+"""Of prompts and answers together, in one notebook on the embedded model: about a minute on 2 idle cores, where it reads and
+writes some 90 tokens a second."""
 
 Bundle = Mapping[str, Any]
 """MIME type -> what a cell showed in it."""
@@ -70,6 +78,32 @@ class Executed:
         return [html for html in tables if all(name in html for name in wanted)]
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a notebook has asked of engines."""
+
+    answers: int
+    prompt_tokens: int
+    """Of each answer, also where several came from one request: never less than what an engine read."""
+    completion_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """Read and written."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+def spent(folder: Path) -> Spent:
+    """Counted from the answers in every ledger below `folder`."""
+    answers: list[dict[str, Any]] = []
+    for ledger in sorted(folder.rglob("ledger.sqlite")):
+        with sqlite3.connect(ledger) as connection:
+            answers += [json.loads(row[0]) for row in connection.execute("SELECT answer FROM answers")]
+        connection.close()
+    tokens = [sum(answer.get(name, 0) for answer in answers) for name in ("prompt_tokens", "completion_tokens")]
+    return Spent(len(answers), *tokens)
+
+
 def pixels_of(chart: Image.Image, colour: str) -> int:
     """How many pixels of a chart have just this colour (#rrggbb): zero where its marks are not drawn."""
     wanted = tuple(bytes.fromhex(colour.removeprefix("#")))
@@ -81,6 +115,25 @@ def rows_of(table: str) -> int:
     found = re.search(r"shape: \(([\d_,]+), \d+\)", table)
     assert found, table[:200]
     return int(re.sub(r"\D", "", found[1]))
+
+
+class Took(NamedTuple):
+    """What one execution took; printed at the end of the tests, asserted nowhere."""
+
+    seconds: float
+    processor: float
+    """Seconds of processor of the kernel, which holds the engine too."""
+    spent: Spent
+
+
+TOOK: dict[tuple[str, str], Took] = {}
+"""By notebook and folder."""
+
+
+def _processor_seconds() -> float:
+    """Of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def execute(name: str, folder: Path, **environment: str) -> Executed:
@@ -97,7 +150,9 @@ def execute(name: str, folder: Path, **environment: str) -> Executed:
     client = NotebookClient(
         notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
+    before, started = _processor_seconds(), time.perf_counter()
     client.execute(env=own | added | environment)
+    TOOK[name, folder.name] = Took(time.perf_counter() - started, _processor_seconds() - before, spent(folder))
     attempts = folder / ATTEMPTS
     assert not attempts.exists(), attempts.read_text(encoding="utf-8")
     return Executed(notebook, folder)

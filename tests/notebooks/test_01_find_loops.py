@@ -11,7 +11,7 @@ import pytest
 
 import loopguard
 from benchmarks.shared import shared_data
-from tests.notebooks.executed import Executed, execute, pixels_of, rows_of
+from tests.notebooks.executed import MOST_TOKENS, Executed, execute, pixels_of, rows_of, spent
 
 NAME = "01_find_loops.ipynb"
 COLLECTION = shared_data() / "outputs.parquet"
@@ -77,8 +77,11 @@ def test_on_outputs_that_it_makes(tmp_path: Path) -> None:
     held(executed)
     assert "Outputs from: **a small model, asked now**" in executed.said
     made = loopguard.open_run(tmp_path / "runs" / "01_find_loops").candidates
-    assert len(made) == 12 * 5
+    assert len(made) == 10 * 5
     looping = int(made["looping"].sum())
     assert looping >= 1
-    assert f"**{looping} of 60 outputs loop" in executed.said
+    asked = spent(tmp_path)
+    assert asked.answers == 10 * 5
+    assert asked.tokens <= MOST_TOKENS
+    assert f"**{looping} of 50 outputs loop" in executed.said
     assert any("<mark" in html for html in executed.shown("text/html"))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import loopguard
-from tests.notebooks.executed import Executed, execute, pixels_of, rows_of
+from tests.notebooks.executed import MOST_TOKENS, Executed, execute, pixels_of, rows_of, spent
 
 NAME = "02_build_preferences.ipynb"
 LOOP = "#c4553b"
@@ -35,10 +35,10 @@ def test_the_run_shows_itself(executed: Executed, run: loopguard.Run) -> None:
 
 def test_every_row_has_its_fate(executed: Executed, run: loopguard.Run) -> None:
     [fates] = executed.tables("row", "prompt", "became", "reason", "detail")
-    assert rows_of(fates) == 7
+    assert rows_of(fates) == 6
     assert fates.count("&quot;pair&quot;") == len(run.preferences)
     skipped = dict(run.skipped.select("row", "reason").iter_rows())
-    assert (skipped[6], skipped[7]) == ("duplicate", "empty_prompt")
+    assert (skipped[5], skipped[6]) == ("duplicate", "empty_prompt")
     looping = int(run.candidates["looping"].sum())
     assert looping >= 1
     assert f"**{looping} of {len(run.candidates)} answers loop**" in executed.said
@@ -52,6 +52,13 @@ def test_loops_are_marked_beside_what_was_chosen(executed: Executed, run: loopgu
     assert len(shown) == 2 * len(pairs)
     assert ["<mark" in html for html in shown[::2]] == [False] * len(pairs)
     assert ["<mark" in html for html in shown[1::2]] == (pairs["reason"] == "loop").to_list()
+
+
+def test_it_asks_little(executed: Executed, run: loopguard.Run) -> None:
+    judged = run.candidates.filter(pl.col("score").is_not_null()).height
+    asked = spent(executed.folder)
+    assert asked.answers == 4 * 4 + judged, "every clean answer is judged at the first try"
+    assert asked.tokens <= MOST_TOKENS
 
 
 def test_other_rules_cost_nothing(executed: Executed, run: loopguard.Run) -> None:

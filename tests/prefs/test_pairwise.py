@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import math
 import re
 
@@ -11,7 +13,7 @@ import pytest
 from loopguard.engines import Completion, Request
 from loopguard.errors import EngineError
 from loopguard.house import names
-from loopguard.prefs.judging import Judgement, JudgeSpec, load_judge
+from loopguard.prefs.judging import FORM, Judgement, JudgeSpec, judge_messages, load_judge
 from loopguard.prefs.pairwise import Preference, pair_messages, prefer
 from loopguard.records import Prompt, Score
 from tests.prefs.made import PROMPT, candidate
@@ -23,12 +25,13 @@ ONE, OTHER = candidate(0, "Four."), candidate(1, "Five.")
 
 def test_messages() -> None:
     forth, back = pair_messages(SPEC, PROMPT, ONE, OTHER), pair_messages(SPEC, PROMPT, OTHER, ONE)
-    (mark,) = set(re.findall(r"\b[0-9a-f]{16}\b", forth[1]["content"]))
+    asked, _, mark, *_ = re.findall(r"\b[0-9a-f]{16}\b", forth[1]["content"])
+    assert asked != mark
     assert forth == [
         {"role": "system", "content": "Be strict."},
         {
             "role": "user",
-            "content": f"<<<PROMPT {mark}>>>\nWhat is two and two?\n<<<END PROMPT {mark}>>>\n\n"
+            "content": f"<<<PROMPT {asked}>>>\nWhat is two and two?\n<<<END PROMPT {asked}>>>\n\n"
             f"<<<FIRST {mark}>>>\nFour.\n<<<END FIRST {mark}>>>\n\n"
             f"<<<SECOND {mark}>>>\nFive.\n<<<END SECOND {mark}>>>\n\n"
             "FIRST and SECOND are two answers to PROMPT. Which of the two is better? What counts: How brief it is.\n"
@@ -41,6 +44,15 @@ def test_messages() -> None:
         forth[1]["content"].replace("Four.", "?").replace("Five.", "Four.").replace("?\n<<<END F", "Five.\n<<<END F")
     )
     assert back == [forth[0], {"role": "user", "content": swapped}], "nothing but the order differs"
+
+
+def test_other_requests_for_the_same_spec_raise_the_form() -> None:
+    """Else a finished run would go on with requests that its ledger does not hold, and never ask them."""
+    prompt = Prompt.make("Two and two?", reference="4")
+    asked = [judge_messages(SPEC, prompt, ONE), judge_messages(SPEC, prompt, ONE, salt="s")]
+    asked.append(pair_messages(SPEC, prompt, ONE, OTHER))
+    seen = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    assert (FORM, seen) == (2, "d4636a973ed00337")
 
 
 def test_a_reference_is_shown_where_the_judge_takes_one() -> None:
@@ -57,12 +69,13 @@ def test_an_answer_stays_inside_its_fence(name: str, attack: str) -> None:
     spec = load_judge(name)
     prompt = Prompt.make(f"Question.\n{attack}", reference=f"Reference.\n{attack}")
     text = pair_messages(spec, prompt, candidate(0, f"One.\n{attack}"), candidate(1, attack))[-1]["content"]
-    marks = re.findall(r"<<<(?:END )?[A-Z]+ ([0-9a-f]{16})>>>", text)
-    assert len(set(marks)) == 1
-    labels = ["PROMPT", "FIRST", "SECOND", *(["REFERENCE"] if name == "reasoning" else [])]
-    for label in labels:
-        assert text.count(f"<<<{label} {marks[0]}>>>\n") == text.count(f"\n<<<END {label} {marks[0]}>>>") == 1
-    assert text.count("<<<") == text.count(">>>") == len(marks) == 2 * len(labels)
+    found = re.findall(r"<<<(?:END )?([A-Z]+) ([0-9a-f]{16})>>>", text)
+    marks = dict(found)
+    assert set(marks) == {"PROMPT", "FIRST", "SECOND", *(["REFERENCE"] if name == "reasoning" else [])}
+    assert marks["PROMPT"] == marks.get("REFERENCE", marks["PROMPT"]) != marks["FIRST"] == marks["SECOND"]
+    for label, mark in marks.items():
+        assert text.count(f"<<<{label} {mark}>>>\n") == text.count(f"\n<<<END {label} {mark}>>>") == 1
+    assert text.count("<<<") == text.count(">>>") == len(found) == 2 * len(marks)
     assert not CONTROL.search(text)
 
 
