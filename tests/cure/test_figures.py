@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "pipelines" / "cure"))
 
 from figures import bootstrap, mcnemar, measured, paired
 from harm import right
+from trials import side_by_side
 
 LOOP = {"content": "Well. " + "Wait, let me check the sum again. " * 40, "finish_reason": "length"}
 CLEAN = "Four, I think."
@@ -53,6 +54,53 @@ def test_two_runs_of_the_same_prompts(tmp_path: Path) -> None:
     assert (found["sampled"]["prompts"], found["sampled"]["change"]) == (2, -0.25)
     assert measured(before)["greedy"]["looping"] == 1
     assert measured(before)["ended"]["count"] == 3
+
+
+def trial_of(out: Path, name: str, run: Run, **how: object) -> None:
+    """A finished trial as cure.py leaves it."""
+    folder = out / "trials" / name
+    folder.mkdir(parents=True)
+    run.path.rename(folder / "aside")
+    log = [{"rewards/margins": k, "logps/chosen": -100.0} for k in range(6)]
+    results = {
+        **{
+            "model": "m",
+            "sampler": "embedded",
+            "max_tokens": 9,
+            "prompts": {"held aside": 2},
+            "pairs": 7,
+            "clean": None,
+        },
+        **{"before": {"greedy": {"rate": 0.5}, "sampled": {"rate": 0.5}}, "after": measured(Run(folder / "aside"))},
+        **{
+            "training": {"beta": 0.1, "sft_weight": 0.2} | how,
+            "trim_loops": 3,
+            "log": log,
+            "environment": {},
+            "ordinary text": None,
+        },
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+def test_trials_are_held_against_the_first(tmp_path: Path) -> None:
+    cured = run_of(tmp_path / "one", {"A?": ([CLEAN, "Four."], CLEAN), "B?": (["Five.", CLEAN], CLEAN)})
+    looping = run_of(tmp_path / "other", {"A?": ([LOOP, CLEAN], LOOP), "B?": ([CLEAN, "Six."], CLEAN)})
+    trial_of(tmp_path / "cure", "plain", cured)
+    trial_of(tmp_path / "cure", "alone", looping, sft_weight=0)
+    found = side_by_side(tmp_path / "cure", "plain")["trials"]
+    assert list(found) == ["plain", "alone"]
+    assert (found["plain"]["differs"], found["alone"]["differs"]) == ({}, {"sft_weight": 0})
+    assert (found["alone"]["steps"], found["alone"]["last margin"]) == (6, 3.0)
+    against = found["alone"]["against the first"]
+    assert (found["plain"]["against the first"], against["greedy"]["only_before"], against["greedy"]["only_after"]) == (
+        None,
+        0,
+        1,
+    )
+    assert against["sampled"]["change"] == 0.25
+    with pytest.raises(SystemExit, match="no finished trial 'first'; there are: alone, plain"):
+        side_by_side(tmp_path / "cure", "first")
 
 
 @pytest.mark.parametrize(
