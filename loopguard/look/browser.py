@@ -157,7 +157,7 @@ def item(one: dict[str, Any], prompt: list[Any], sides: list[list[Item]]) -> Ite
 
 def prompts_of(subject: Subject, keys: Sequence[Any]) -> dict[str, Any]:
     """Prompt id -> messages, of a run; a verdict file has its prompts beside its outputs."""
-    return prompts_of_run(subject.path, (SKIPPED, PREFERENCES), keys) if subject.source == "run" else {}
+    return prompts_of_run(subject.texts.path.parent, (SKIPPED, PREFERENCES), keys) if subject.source == "run" else {}
 
 
 _LOOP = ("kind", "terminal", "start", "end", "period", "repeats")

@@ -55,6 +55,7 @@ class Texts:
     """Where the texts of a subject are."""
 
     path: Path
+    """A file; of a run its candidates.parquet, and its prompts are in the tables beside it."""
     output: str | None
     """The column of outputs; None: the file has none."""
     prompt: str | None
@@ -75,6 +76,8 @@ class Subject:
         default_factory=lambda: pl.DataFrame(schema={"status": pl.String, "reason": pl.String})
     )
     summary: dict[str, Any] = field(default_factory=dict)
+    so_far: tuple[int, int] | None = None
+    """(prompts that are through, all prompts) of a run that is still going; None: its tables are written."""
     texts: Texts
     unit: Literal["tokens", "characters"]
     detector: str = ""
@@ -137,7 +140,9 @@ def column_named(subject: Subject, name: str) -> str:
     raise InputError(said)
 
 
-_NONE_OF_THE_PROMPTS = "; none of the prompts file came along: the command that made the run, given again, takes them in and asks nothing twice"
+_NONE_OF_THE_PROMPTS = (
+    "; no column of the prompts file came along: the run's command, given again, takes them in and asks nothing"
+)
 
 
 def of_prompts(subject: Subject) -> list[str]:
