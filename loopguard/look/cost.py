@@ -20,7 +20,7 @@ _SCHEMA = {"stage": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "money"
 
 
 def cost(subject: Subject) -> pl.DataFrame:
-    """stage, requests, tokens, money (null without prices): sampling, judging, then what was saved; empty where nothing is known."""
+    """stage, requests, tokens, money (null without prices): sampling, judging, then what was saved; empty if unknown."""
     stages = _stages(subject.summary)
     rows = [
         (stage, of["requests"], of["prompt_tokens"] + of["completion_tokens"], of["money"])

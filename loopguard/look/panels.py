@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from loopguard.look import charts, figures, sentences
+from loopguard.look import cost as costs
 from loopguard.look.charts import CALM, GOOD, LOOP, SOFT
 from loopguard.look.subject import Subject, column_named, of_prompts
 from loopguard.prompt_columns import PREFIX
@@ -265,12 +266,33 @@ def judge_calls(subject: Subject) -> Panel:
     )
 
 
+def cost(subject: Subject) -> Panel:
+    """What sampling and judging cost, and what was saved."""
+    frame = costs.cost(subject)
+    form = ",.3~g" if costs.priced(frame) else ",.0f"
+    return _panel(
+        "cost",
+        "What it cost",
+        frame,
+        lambda: costs.sentence(frame),
+        lambda: charts.bars(
+            costs.drawn(frame),
+            name="stage",
+            count="amount",
+            title="in the currency of the prices" if costs.priced(frame) else "tokens",
+            by=("part", ("spent", "saved"), (CALM, GOOD)),
+            form=form,
+        ),
+        without="The run does not say what was spent.",
+    )
+
+
 _SPENT = ("part", ("clean", "looping, said once", "repetition"), (CALM, SOFT, LOOP))
 _NO_LOOPS = "Nothing loops."
 _NO_SCORES = "No output has a score: the run had no judge, or it gave none."
 
 OF_EVERYTHING = (kinds, spending, onsets, waste, lengths, periods, copies)
-OF_RUNS = (pairs, skips, judge_calls, scores, margins, score_by_length, length_bias)
+OF_RUNS = (pairs, skips, judge_calls, cost, scores, margins, score_by_length, length_bias)
 
 
 def panels(subject: Subject, by: Sequence[str] = ()) -> Iterator[Panel]:

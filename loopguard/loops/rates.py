@@ -44,9 +44,8 @@ def loop_rates(table: pl.DataFrame | HasCandidates, by: str | Sequence[str] = ()
             )
     if frame.schema["looping"] != pl.Boolean:
         raise InputError(f"loop_rates: column 'looping' holds {frame.schema['looping']}, not truth values")
-    frame = frame.rename(
-        {found: name for name in names if (found := column_of(name, frame.columns)) not in (name, None)}
-    )
+    theirs = {column_of(name, frame.columns) or name: name for name in names if name not in frame.columns}
+    frame = frame.rename(theirs)
     counts = [pl.col("looping").sum().cast(pl.Int64), pl.col("looping").count().cast(pl.Int64).alias("total")]
     found = frame.group_by(names, maintain_order=True).agg(counts) if names else frame.select(counts)
     bounds = [wilson(row["looping"], row["total"]) for row in found.iter_rows(named=True)]
