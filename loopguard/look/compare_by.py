@@ -65,16 +65,15 @@ def _sentence(by: str, frame: pl.DataFrame) -> str:
     more = frame.filter(pl.col("shown") & (pl.col("difference") > 0)).height
     rest = frame.height - less - more
     told = [
-        f"{count:,} {what}"
-        for count, what in ((less, "loop less"), (more, "loop more"), (rest, "show no change"))
-        if count
+        f"in {n:,} {what}"
+        for n, what in ((less, "outputs loop less"), (more, "outputs loop more"), (rest, "no change shows"))
+        if n
     ]
     most = frame.sort(pl.col("difference").abs(), descending=True, maintain_order=True).row(0, named=True)
     around = f"{100 * most['difference']:+.1f} points, {100 * most['low']:+.1f} to {100 * most['high']:+.1f}"
-    values = "value" if frame.height == 1 else "values"
     return (
-        f"Of {frame.height:,} {values} of {by} {', '.join(told)}. Most moves {most['group']}: {percent(most['before'])} before,"
-        f" {percent(most['after'])} after ({around})."
+        f"Of {frame.height:,} value{'' if frame.height == 1 else 's'} of {by}: {', '.join(told)}. Largest: {by} {most['group']},"
+        f" {percent(most['before'])} before, {percent(most['after'])} after ({around})."
     )
 
 

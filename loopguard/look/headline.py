@@ -52,12 +52,15 @@ def _waste(subject: Subject) -> list[Tile]:
 
 
 def _pairs(subject: Subject) -> list[Tile]:
-    prompts = _prompts(subject)
+    prompts, paired = _prompts(subject), subject.pairs["prompt_id"].n_unique()
     loops = int((subject.pairs["reason"] == "loop").sum())
     tiles = [
         Tile("pairs", number(subject.pairs.height), f"{loops:,} by loop, {subject.pairs.height - loops:,} by score"),
-        Tile("prompts", number(prompts), f"{prompts - subject.pairs['prompt_id'].n_unique():,} without a pair"),
+        Tile("prompts", number(prompts), f"{prompts - paired:,} without a pair"),
     ]
+    if subject.so_far is not None:
+        through, prompts = subject.so_far
+        tiles[1] = Tile("prompts are through", f"{through:,} of {prompts:,}", f"{through - paired:,} without a pair")
     calls = dict(figures.judge_calls(subject).iter_rows())
     saved = sum(count for part, count in calls.items() if part.startswith("saved"))
     if calls:
