@@ -65,9 +65,7 @@ def _sentence(by: str, frame: pl.DataFrame) -> str:
     more = frame.filter(pl.col("shown") & (pl.col("difference") > 0)).height
     rest = frame.height - less - more
     told = [
-        f"in {n:,} {what}"
-        for n, what in ((less, "outputs loop less"), (more, "outputs loop more"), (rest, "no change shows"))
-        if n
+        f"in {n:,} {what}" for n, what in ((less, "less loops"), (more, "more loops"), (rest, "no change shows")) if n
     ]
     most = frame.sort(pl.col("difference").abs(), descending=True, maintain_order=True).row(0, named=True)
     around = f"{100 * most['difference']:+.1f} points, {100 * most['low']:+.1f} to {100 * most['high']:+.1f}"

@@ -92,10 +92,10 @@ def sentence(frame: pl.DataFrame) -> str:
     said = f"{', '.join(spent)}{', in the currency of the prices' if money else ''}."
     said = said[:1].upper() + said[1:]
     saved = [
-        f"{rows[name]['requests']:,} {what}: about {told(rows[name])}"
-        for name, what in (("saved: loops", "looping answers"), ("saved: equal answers", "equal ones"))
+        f"about {told(rows[name])} by {rows[name]['requests']:,} {what}"
+        for name, what in (("saved: loops", "that loop"), ("saved: equal answers", "equal to another one"))
         if name in rows
     ]
     if saved:
-        said += f" No judge was needed for {', for '.join(saved)} saved, at the price of a mean request."
+        said += f" Answers that needed no judge saved, at the price of a mean request, {', '.join(saved)}."
     return said if money else f"{said} The recipe has no prices, so it is told in tokens."

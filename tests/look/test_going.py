@@ -1,4 +1,4 @@
-"""A run that is still going, or was killed before it wrote its tables: a page of what is answered, and nothing of the run is touched."""
+"""A run that is still going, or was killed before it wrote its tables: a page of what is answered, the run untouched."""
 
 from __future__ import annotations
 
