@@ -31,7 +31,7 @@ def report(
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Show a run in one HTML file: loop rates with intervals, charts, and every output to read, its loop folded. Also while it works.
+    """Show a run, also one at work, in one HTML file: loop rates with intervals, charts, every output to read, its loop folded.
 
     loopguard report runs/mine --open
 

@@ -42,8 +42,8 @@ def test_in_money(tmp_path: Path) -> None:
         ("saved: equal answers", 1, 110, pytest.approx(0.1)),
     ]
     assert said(of) == (
-        "Sampling took 12.40 (6 requests, 3,000 tokens), judging took 0.50 (5 requests, 550 tokens), in the currency of the prices. "
-        "Answers that needed no judge saved, at the price of a mean request, about 0.20 by 2 that loop, about 0.10 by 1 equal to"
+        "Sampling took 12.40 (6 requests, 3,000 tokens), judging took 0.50 (5 requests, 550 tokens), in the currency of the prices."
+        " Answers that needed no judge saved, at the price of a mean request, about 0.20 by 2 that loop, about 0.10 by 1 equal to"
         " another one."
     )
     drawn = cost.drawn(cost.cost(of))
