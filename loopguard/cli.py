@@ -99,6 +99,14 @@ def build_prefs(
     reference_column: Annotated[
         str | None, typer.Option(help="Column of right answers, for judges that take one.", rich_help_panel=IN)
     ] = None,
+    keep_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Other columns that come along, to group by; or none. Not given: all of short, single values.",
+            rich_help_panel=IN,
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many distinct prompts.", rich_help_panel=IN)
     ] = None,
@@ -235,6 +243,7 @@ def build_prefs(
     given = {key: value for key, value in changes.items() if value is not None}
     recipe = recipe_for(run_dir, pipeline).override(given, where="options")
     columns: dict[str, Any] = {"prompt_column": prompt_column, "reference_column": reference_column, "limit": limit}
+    columns["keep_columns"] = [] if keep_column == ["none"] else keep_column or None
     if dry_run:
         dry_run_of(prompts, recipe, run_dir, columns, as_json=as_json)
         return

@@ -10,18 +10,20 @@ jsonrows.py and hubrows.py, what a cell means in messages.py.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from loopguard import __version__
 from loopguard.errors import InputError
 from loopguard.hubrows import hub_source
 from loopguard.messages import BadRow, Reason, Unusable, check_characters, is_null, printable, read_cell, shown
+from loopguard.prompt_columns import PromptColumns, check_wanted
 from loopguard.records import Prompt
 from loopguard.sources import Source, open_source
 
@@ -38,6 +40,7 @@ def read_prompts(
     *,
     prompt_column: str | None = None,
     reference_column: str | None = None,
+    keep_columns: Collection[str] | None = None,
     limit: int | None = None,
 ) -> PromptReader:
     """Open a source of prompts; iterate over the result to read it.
@@ -51,6 +54,7 @@ def read_prompts(
             at the end is cut off; of a list of strings the first is asked. Beside a column `instruction`, a text in
             `input` is added after an empty line (Alpaca).
         reference_column: the column of right answers, for judges that take one.
+        keep_columns: other columns that come along with their prompt; by default all of single, short values.
         limit: stop after so many distinct prompts.
 
     Raises:
@@ -64,6 +68,7 @@ def read_prompts(
         hub_source(str(source)) if hub else open_source(source, row_keys=row_keys),
         prompt_column=prompt_column,
         reference_column=reference_column,
+        keep_columns=keep_columns,
         limit=limit,
     )
     reader.look()
@@ -79,11 +84,13 @@ class PromptReader:
         *,
         prompt_column: str | None = None,
         reference_column: str | None = None,
+        keep_columns: Collection[str] | None = None,
         limit: int | None = None,
     ) -> None:
         """For read_prompts, which also looks for the columns."""
         self._source = source
         self._reference = reference_column
+        self._keep = keep_columns
         self._limit = limit
         self.name = source.name
         """The file, the dataset, or the kind of value that is read."""
@@ -98,6 +105,16 @@ class PromptReader:
         """Rows that gave no prompt, by reason, duplicates included."""
         self.answers_cut = 0
         """Prompts whose conversation went on with an answer, which was left out."""
+        self.columns = PromptColumns(known=self._own(), wanted=self._keep)
+        """The other columns that come along, of the prompts yielded so far."""
+        for name in self._source.nested:
+            if name not in self._own() and (self._keep is None or name in self._keep):
+                self.columns.left_out[name] = "no single values"
+
+    def _own(self) -> list[str]:
+        """The columns that are read for themselves."""
+        names = (self.column, self._reference, "input" if self.column == "instruction" else None)
+        return [name for name in names if name is not None]
 
     @property
     def duplicates(self) -> int:
@@ -116,7 +133,7 @@ class PromptReader:
         bare = any(isinstance(value, str | list | tuple | Prompt) for value in values)
         if columns:
             self._find_columns(columns, bare=bare)
-        elif bare and (named := self.column or self._reference):
+        elif bare and (named := self.column or self._reference or next(iter(self._keep or ()), None)):
             raise InputError(f"{self.name} holds bare prompts, without columns: there is no column {named}")
 
     def _find_columns(self, columns: tuple[str, ...], *, bare: bool) -> None:
@@ -131,6 +148,7 @@ class PromptReader:
         for name, option in ((self.column, "--prompt-column"), (self._reference, "--reference-column")):
             if name is not None and name not in columns:
                 raise InputError(f"{self.name} has no column {name}; its columns are {seen}; name one with {option}")
+        check_wanted(self._keep, columns, self.name)
 
     def digest(self) -> str | None:
         """Names all that iteration depends on: the file's bytes, the columns, the limit, this version of loopguard.
@@ -145,7 +163,8 @@ class PromptReader:
                 found = hashlib.file_digest(file, "blake2b")
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-        found.update(json.dumps([path.name, self.column, self._reference, self._limit, __version__]).encode())
+        named = [path.name, self.column, self._reference, self._limit, __version__, "columns", sorted(self._keep or [])]
+        found.update(json.dumps([*named, self._keep is None]).encode())
         return found.hexdigest()[:32]
 
     def __iter__(self) -> Iterator[Prompt | BadRow]:
@@ -163,6 +182,7 @@ class PromptReader:
                 self.bad_rows[item.reason] += 1
             else:
                 self.prompts += 1
+                item = self._with_columns(item, value)
             yield item
             if self.prompts == self._limit:
                 return
@@ -174,8 +194,14 @@ class PromptReader:
         columns = self._source.columns
         if columns is None or self.column is None:
             return None
-        names = (self.column, self._reference, "input" if self.column == "instruction" else None)
-        return [name for name in dict.fromkeys(names) if name in columns]
+        others = [name for name in columns if name not in self._source.nested] if self._keep is None else self._keep
+        return [name for name in dict.fromkeys([*self._own(), *others]) if name in columns]
+
+    def _with_columns(self, prompt: Prompt, row: object) -> Prompt:
+        """The prompt with the other columns of its row, or of the Prompt that the row is."""
+        others = row.columns if isinstance(row, Prompt) else row if isinstance(row, Mapping) else {}
+        found = self.columns.of(others)
+        return dataclasses.replace(prompt, columns=found) if found else prompt
 
     def _read(self, row: int, value: object) -> Prompt | BadRow:
         if isinstance(value, BadRow):

@@ -49,7 +49,7 @@ def hub_source(name: str) -> Source:
                 raise InputError(f"{name} cannot be read after row {row}: {_said(error)}") from error
             yield row, value
 
-    return Source(name, rows, columns=source.columns)
+    return Source(name, rows, columns=source.columns, nested=source.nested)
 
 
 def _parse(name: str) -> _HubName:

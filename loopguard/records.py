@@ -105,6 +105,8 @@ class Prompt:
     """Row in the source, from 1: the line number of a JSONL file."""
     reference: str | None = None
     """The right answer, for judges that take one."""
+    columns: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    """Other columns of its row that come along: see prompt_columns.py."""
 
     @staticmethod
     def make(messages: Sequence[Message] | str, *, row: int = 0, reference: str | None = None) -> Prompt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,13 +25,17 @@ def report(
     ] = Path("report.html"),
     by: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Chart the loop rate by this column too; may be given several times."),
+        typer.Option(
+            metavar="COLUMN", help="Chart the loop rate by this column too, of outputs or prompts; several times."
+        ),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Show a run in one HTML file: loop rates with intervals, charts, and every output to read, its loop folded.
+    """Show a run, also one at work, in one HTML file: loop rates with intervals, charts, every output to read, its loop folded.
 
     loopguard report runs/mine --open
+
+    loopguard report runs/mine --by category        # any column of the prompts file
 
     loopguard report verdicts.parquet --by model
 
@@ -42,4 +47,7 @@ def report(
     path = write(run, other, out=out, by=by or ())
     print(visible(f"{path} ({path.stat().st_size / 1e6:.1f} MB)"))
     if open_:
-        typer.launch(path.resolve().as_uri())
+        import webbrowser  # and not typer.launch, which knows no $BROWSER for a file
+
+        if not webbrowser.open(path.resolve().as_uri()):
+            print(visible(f"no browser found here (BROWSER names one); the page is {path.resolve()}"), file=sys.stderr)

@@ -48,6 +48,8 @@ class Source:
     """Cells hold text only (CSV), so lists are written as JSON."""
     path: Path | None = None
     """The file that holds all of it, where it is one."""
+    nested: tuple[str, ...] = ()
+    """Of the columns, those that hold lists, objects or bytes, as far as the source itself says so."""
 
 
 def open_source(source: object, *, row_keys: Collection[str] = ()) -> Source:
@@ -169,7 +171,7 @@ def _open_parquet(path: Path) -> Source:
 
     try:
         with pq.ParquetFile(path) as file:
-            columns = tuple(file.schema_arrow.names)
+            columns, nested = tuple(file.schema_arrow.names), _nested(file.schema_arrow)
             empty = file.metadata.num_rows == 0
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
@@ -183,7 +185,15 @@ def _open_parquet(path: Path) -> Source:
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path} is damaged: {_first_line(error)}") from error
 
-    return Source(str(path), rows, columns=columns, path=path)
+    return Source(str(path), rows, columns=columns, path=path, nested=nested)
+
+
+def _nested(schema: Any) -> tuple[str, ...]:
+    """The columns of an Arrow schema that hold no single values."""
+    import pyarrow as pa
+
+    tests = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return tuple(field.name for field in schema if any(test(field.type) for test in tests))
 
 
 def group_batches(file: Any, size: int, columns: list[str] | None = None) -> Iterator[Any]:
@@ -224,7 +234,8 @@ def _open_polars(frame: Any) -> Source:
         slices = (part.to_dicts() for part in selected.iter_slices(_BATCH))
         return enumerate(itertools.chain.from_iterable(slices), start=1)
 
-    return Source("the polars frame", rows, columns=tuple(frame.columns))
+    nested = tuple(name for name, kind in frame.schema.items() if kind.is_nested() or str(kind) in ("Binary", "Object"))
+    return Source("the polars frame", rows, columns=tuple(frame.columns), nested=nested)
 
 
 def _open_pandas(frame: Any) -> Source:
@@ -242,7 +253,7 @@ def _open_arrow(table: Any) -> Source:
         selected = table if needed is None else table.select(list(needed))
         return batch_rows(selected.to_batches(max_chunksize=_BATCH))
 
-    return Source("the Arrow table", rows, columns=tuple(table.column_names))
+    return Source("the Arrow table", rows, columns=tuple(table.column_names), nested=_nested(table.schema))
 
 
 def open_dataset(dataset: Any, name: str = "the dataset") -> Source:
@@ -255,7 +266,8 @@ def open_dataset(dataset: Any, name: str = "the dataset") -> Source:
         selected = dataset if needed is None or dataset.column_names is None else dataset.select_columns(list(needed))
         return batch_rows(selected.with_format("arrow").iter(_BATCH))
 
-    return Source(name, rows, columns=tuple(dataset.column_names) if dataset.column_names else None)
+    nested = _nested(dataset.features.arrow_schema) if dataset.features else ()
+    return Source(name, rows, columns=tuple(dataset.column_names) if dataset.column_names else None, nested=nested)
 
 
 _TABLES: dict[str, tuple[str, Callable[[Any], Source]]] = {

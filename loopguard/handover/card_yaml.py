@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from loopguard.handover.parquet_files import CONFIGS, DataFile, card_features
-from loopguard.prefs.outputs import schemas
+from loopguard.handover.parquet_files import CONFIGS, DataFile
 
 TAGS = ("dpo", "preference", "synthetic", "loopguard")
 
@@ -57,7 +56,7 @@ def _info(name: str, files: Sequence[DataFile]) -> dict[str, Any]:
     ]
     return {
         "config_name": name,
-        "features": card_features(schemas()[CONFIGS[name]]),
+        "features": next(file.features for file in files if file.config == name),
         "splits": found,
         "download_size": sum(file.size for file in files if file.config == name),
         "dataset_size": sum(split["num_bytes"] for split in found),

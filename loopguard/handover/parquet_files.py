@@ -52,6 +52,8 @@ class DataFile:
     """Size of its rows in memory."""
     size: int
     """Size of the file in bytes."""
+    features: list[dict[str, Any]]
+    """Of its columns, as a dataset card lists them."""
 
 
 def is_ours(name: str) -> bool:
@@ -231,4 +233,5 @@ class _Part:
                 rows=rows,
                 arrow_bytes=size,
                 size=final.stat().st_size,
+                features=card_features(self._schema),
             )

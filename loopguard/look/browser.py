@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ import polars as pl
 
 from loopguard.look import selection
 from loopguard.look.excerpts import excerpt, messages_of, output_of, prompts_of_run, read_rows
-from loopguard.look.subject import Subject
+from loopguard.look.subject import Subject, of_prompts
 from loopguard.prefs.outputs import PREFERENCES, SKIPPED
+from loopguard.prompt_columns import column_of
 from loopguard.visible import visible
 
 BUDGET = 3_600_000
@@ -46,9 +47,42 @@ class Packed:
 def pack(subject: Subject, labels: Sequence[str] = (), *, budget: int = BUDGET) -> Packed:
     """The browser of one run or verdict file; `labels` are columns shown beside each output and filtered by."""
     chosen = selection.selection(subject)
+    theirs = of_the_prompts(subject, labels)
+    own = [name for name in labels if name not in theirs]
     total = subject.judged.height if subject.source == "verdicts" else subject.outputs["prompt_id"].n_unique()
-    head = {"unit": subject.unit, "sides": [subject.name], "labels": list(labels), "source": subject.source}
-    return packed(head, items(subject, chosen, labels), chosen, total, budget=budget)
+    head = {
+        "unit": subject.unit,
+        "sides": [subject.name],
+        "labels": own,
+        "about": shown_names(theirs),
+        "source": subject.source,
+    }
+    return packed(head, items(subject, chosen, own, theirs), chosen, total, budget=budget)
+
+
+def of_the_prompts(subject: Subject, names: Sequence[str]) -> dict[str, str]:
+    """Those of the names that mean a column of the prompts file, and that column."""
+    found = {name: column_of(name, subject.outputs.columns) or "" for name in names}
+    return {name: column for name, column in found.items() if column in of_prompts(subject)}
+
+
+def shown_names(names: Iterable[str]) -> list[str]:
+    """The names as they are shown."""
+    return [visible(name)[:100] for name in names]
+
+
+def about_prompts(subject: Subject, wanted: pl.Series, theirs: Mapping[str, str]) -> dict[Any, dict[str, Any]]:
+    """Prompt id -> its values in these columns, by the names that they are shown under."""
+    columns = {name: column for name, column in theirs.items() if column in subject.outputs.columns}
+    rows = subject.outputs.filter(pl.col("prompt_id").is_in(wanted.implode())).unique("prompt_id", keep="first")
+    return {
+        row["prompt_id"]: {
+            visible(name)[:100]: visible(str(row[column]))[:300]
+            for name, column in columns.items()
+            if row[column] is not None
+        }
+        for row in (rows.iter_rows(named=True) if columns else ())
+    }
 
 
 def packed(head: dict[str, Any], found: Iterable[Item], chosen: pl.DataFrame, total: int, *, budget: int) -> Packed:
@@ -72,11 +106,12 @@ def packed(head: dict[str, Any], found: Iterable[Item], chosen: pl.DataFrame, to
     return Packed(base64=base64.b64encode(b"".join(parts)).decode(), shown=shown, total=total, random=random)
 
 
-def items(subject: Subject, chosen: pl.DataFrame, labels: Sequence[str]) -> Iterator[Item]:
+def items(subject: Subject, chosen: pl.DataFrame, labels: Sequence[str], theirs: Mapping[str, str]) -> Iterator[Item]:
     """The chosen prompts (outputs of a verdict file) with all that is shown of them."""
     key = "at" if subject.source == "verdicts" else "prompt_id"
     outputs = outputs_of(subject, key, chosen["key"], labels)
     prompts = prompts_of(subject, chosen["key"].to_list())
+    about = about_prompts(subject, chosen["key"], theirs) if theirs else {}
     for one in chosen.iter_rows(named=True):
         mine = outputs.get(one["key"], [])
         prompt = (
@@ -86,7 +121,7 @@ def items(subject: Subject, chosen: pl.DataFrame, labels: Sequence[str]) -> Iter
             if mine
             else []
         )
-        yield item(one, prompt, [mine])
+        yield item(one, prompt, [mine]) | ({"about": about[one["key"]]} if about.get(one["key"]) else {})
 
 
 def outputs_of(subject: Subject, key: str, wanted: pl.Series, labels: Sequence[str]) -> dict[Any, list[Item]]:
@@ -122,7 +157,7 @@ def item(one: dict[str, Any], prompt: list[Any], sides: list[list[Item]]) -> Ite
 
 def prompts_of(subject: Subject, keys: Sequence[Any]) -> dict[str, Any]:
     """Prompt id -> messages, of a run; a verdict file has its prompts beside its outputs."""
-    return prompts_of_run(subject.path, (SKIPPED, PREFERENCES), keys) if subject.source == "run" else {}
+    return prompts_of_run(subject.texts.path.parent, (SKIPPED, PREFERENCES), keys) if subject.source == "run" else {}
 
 
 _LOOP = ("kind", "terminal", "start", "end", "period", "repeats")

@@ -120,22 +120,34 @@ def bars(
     colour: str = CALM,
     by: tuple[str, Sequence[str], Sequence[str]] | None = None,
     legend: bool = True,
+    form: str = ",.0f",
 ) -> Any:
-    """Counts as bars with their numbers beside them; `by` = (column, its values, their colours) stacks them."""
+    """Counts as bars with their numbers beside them; `by` = (column, its values, their colours) stacks them.
+
+    `form`: how numbers are written, in d3's words; `~` drops zeros at the end.
+    """
     alt = altair()
     rows = _rows(frame)
     totals: dict[str, float] = {}
     for row in rows:
         totals[row[name]] = totals.get(row[name], 0) + row[count]
     order = sorted(totals, key=lambda one: (-totals[one], one))
-    longest = max((len(f"{total:,.0f}") for total in totals.values()), default=1)
-    scale = alt.Scale(domain=[0, max(totals.values(), default=1) * (1.1 + 0.045 * longest)], nice=False)
-    x = alt.X(f"{count}:Q", scale=scale, axis=_counting(), title=title, stack="zero")
+    whole = form == ",.0f"
+    written = {one: f"{total:,.0f}" if whole or total >= 1000 else f"{total:.3g}" for one, total in totals.items()}
+    longest = max(map(len, written.values()), default=1)
+    scale = alt.Scale(domain=[0, max(totals.values(), default=1) * (1.1 + 0.045 * longest) or 1], nice=False)
+    x = alt.X(
+        f"{count}:Q",
+        scale=scale,
+        axis=_counting() if whole else alt.Axis(format=form, tickCount=3),
+        title=title,
+        stack="zero",
+    )
     marks = (
         alt.Chart(alt.Data(values=rows)).mark_bar(height=12, cornerRadiusEnd=2).encode(y=_names(order, field=name), x=x)
     )
     marks = marks.encode(color=_colour(*by, legend=legend)) if by else marks.encode(color=alt.value(colour))
-    told = [{name: one, "total": total, "told": f"{total:,.0f}"} for one, total in totals.items()]
+    told = [{name: one, "total": total, "told": written[one]} for one, total in totals.items()]
     text = (
         alt.Chart(alt.Data(values=told))
         .mark_text(align="left", dx=6, color=MUTED, fontSize=10.5)

@@ -10,11 +10,11 @@ import polars as pl
 from loopguard.look import browser, selection
 from loopguard.look.browser import Item, Packed
 from loopguard.look.compare import AFTER, BEFORE, PROMPTS, Comparison, compare
+from loopguard.look.compare_by import by_itself, panel
 from loopguard.look.compare_panels import panels as of_both
 from loopguard.look.excerpts import messages_of
 from loopguard.look.headline import Tile, about
 from loopguard.look.page import Section, cards, render, selected
-from loopguard.look.panels import loop_rate
 from loopguard.look.sentences import percent
 from loopguard.look.subject import Subject
 
@@ -23,10 +23,11 @@ def compared(before: Subject, after: Subject, by: Sequence[str] = ()) -> str:
     """The page. Raises InputError where the two have no prompt in common."""
     found = compare(before, after)
     sections = [Section(name="change", title="Before and after", cards=cards(of_both(found)))]
-    if by:
-        shown = [loop_rate(subject, name) for name in by for subject in (before, after)]
-        sections.append(Section(name="loops", title="Loop rates, before then after", cards=cards(shown)))
-    packed = pack(found)
+    groups = list(dict.fromkeys([*by, *by_itself(found)]))
+    if groups:
+        shown = [panel(found, name) for name in groups]
+        sections.append(Section(name="loops", title="Loop rates by group", cards=cards(shown)))
+    packed = pack(found, groups)
     return render(
         title=" → ".join(names(found)),
         kind="comparison",
@@ -54,17 +55,19 @@ def tiles(found: Comparison) -> list[Tile]:
     return [*shown, Tile("prompts compared", f"{found.changed.height:,}", "answered by both")]
 
 
-def pack(found: Comparison, *, budget: int = browser.BUDGET) -> Packed:
-    """The browser of a comparison: every prompt with both sides' outputs."""
+def pack(found: Comparison, groups: Sequence[str] = (), *, budget: int = browser.BUDGET) -> Packed:
+    """The browser of a comparison: every prompt with both sides' outputs; `groups` are columns of the prompts file to filter by."""
     chosen = selection.ranked(_items(found), ["change"])
+    theirs = browser.of_the_prompts(found.after, groups) | browser.of_the_prompts(found.before, groups)
     head = {
         "unit": found.before.unit,
         "sides": [f"{when}: {name}" for when, name in zip((BEFORE, AFTER), names(found), strict=True)],
         "labels": [],
+        "about": browser.shown_names(theirs),
         "source": found.before.source,
         "compare": True,
     }
-    return browser.packed(head, _filled(found, chosen), chosen, found.changed.height, budget=budget)
+    return browser.packed(head, _filled(found, chosen, theirs), chosen, found.changed.height, budget=budget)
 
 
 def names(found: Comparison) -> tuple[str, str]:
@@ -90,12 +93,13 @@ def _items(found: Comparison) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _filled(found: Comparison, chosen: pl.DataFrame) -> Iterator[Item]:
+def _filled(found: Comparison, chosen: pl.DataFrame, theirs: dict[str, str]) -> Iterator[Item]:
     wanted = chosen["key"]
     sides = [browser.outputs_of(subject, "prompt_id", wanted, ()) for subject in (found.before, found.after)]
     prompts: dict[str, Any] = browser.prompts_of(found.before, wanted.to_list())
+    about = browser.about_prompts(found.after, wanted, theirs) | browser.about_prompts(found.before, wanted, theirs)
     for one in chosen.iter_rows(named=True):
         outputs = [side.get(one["key"], []) for side in sides]
         own = [output.pop("prompt", []) for side in outputs for output in side]
         prompt = messages_of(prompts.get(one["key"])) or next(iter(own), [])
-        yield browser.item(one, prompt, outputs) | {"change": one["change"]}
+        yield browser.item(one, prompt, outputs) | {"change": one["change"], "about": about.get(one["key"], {})}

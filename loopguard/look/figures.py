@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -44,7 +45,8 @@ def loop_rate(subject: Subject, by: str | None = None) -> pl.DataFrame:
     grouped = outputs.select("prompt_id", "looping", group=_labels(subject, outputs, by))
     found = [{"group": name, **_as_rate(*per_prompt)} for name, per_prompt in _by_prompt(grouped)]
     frame = pl.DataFrame(found, schema=_RATES)
-    ordered = by is not None and (outputs.schema[by].is_numeric() or outputs.schema[by] == pl.Boolean)
+    kind = outputs.schema[column_named(subject, by)] if by is not None else pl.String()
+    ordered = kind.is_numeric() or kind == pl.Boolean
     return frame if ordered or by is None else frame.sort("rate", "group", descending=[True, False])
 
 
@@ -67,16 +69,20 @@ def _by_prompt(grouped: pl.DataFrame) -> Iterator[tuple[str, tuple[rates.Array, 
 
 
 def _labels(subject: Subject, outputs: pl.DataFrame, by: str | None) -> pl.Series:
-    """The group of every output, as a text; sorted groups of numbers come first to last by an enum's order."""
+    """The group of every output, as a text."""
     if by is None:
         return pl.Series("group", ["all"] * outputs.height, pl.String)
-    column = outputs[column_named(subject, by)]
+    return labels(outputs[column_named(subject, by)], by, where=subject.path)
+
+
+def labels(column: pl.Series, by: str, *, where: Path) -> pl.Series:
+    """The group of every value, as a text: itself, or its fifth where there are many numbers. Raises InputError."""
     if column.dtype.is_numeric() and column.n_unique() > CUT_ABOVE:
         return fifths(column)
     distinct = column.n_unique()
     if distinct > MOST_VALUES:
         raise InputError(
-            f"{subject.path}: column {by!r} has {distinct:,} values: a column with at most {MOST_VALUES:,} is wanted"
+            f"{where}: column {by!r} has {distinct:,} values: a column with at most {MOST_VALUES:,} is wanted"
         )
     return _texts(column)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from loopguard.look import cost as costs
 from loopguard.look import figures
 from loopguard.look.sentences import interval, number, percent
 from loopguard.look.subject import Subject
@@ -26,7 +27,7 @@ class Tile:
 def headline(subject: Subject) -> list[Tile]:
     """The headline of one run or verdict file."""
     found = [*_rates(subject), *_waste(subject)]
-    return [*found, *_pairs(subject)] if subject.source == "run" else found
+    return [*found, *_pairs(subject), *_cost(subject)] if subject.source == "run" else found
 
 
 def _rates(subject: Subject) -> list[Tile]:
@@ -51,18 +52,31 @@ def _waste(subject: Subject) -> list[Tile]:
 
 
 def _pairs(subject: Subject) -> list[Tile]:
-    prompts = _prompts(subject)
+    prompts, paired = _prompts(subject), subject.pairs["prompt_id"].n_unique()
     loops = int((subject.pairs["reason"] == "loop").sum())
     tiles = [
         Tile("pairs", number(subject.pairs.height), f"{loops:,} by loop, {subject.pairs.height - loops:,} by score"),
-        Tile("prompts", number(prompts), f"{prompts - subject.pairs['prompt_id'].n_unique():,} without a pair"),
+        Tile("prompts", number(prompts), f"{prompts - paired:,} without a pair"),
     ]
+    if subject.so_far is not None:
+        through, prompts = subject.so_far
+        tiles[1] = Tile("prompts are through", f"{through:,} of {prompts:,}", f"{through - paired:,} without a pair")
     calls = dict(figures.judge_calls(subject).iter_rows())
     saved = sum(count for part, count in calls.items() if part.startswith("saved"))
     if calls:
         asked = calls.get("scored", 0) + calls.get("no score: the judge failed", 0)
         tiles.append(Tile("judge calls saved", number(saved), f"{asked:,} outputs were judged"))
     return tiles
+
+
+def _cost(subject: Subject) -> list[Tile]:
+    """What was spent, where there are prices."""
+    frame = costs.cost(subject)
+    spent = frame.filter(~pl.col("stage").str.starts_with("saved"))
+    if not costs.priced(spent):
+        return []
+    parts = [f"{stage} {costs.amount(money or 0.0)}" for stage, money in spent.select("stage", "money").iter_rows()]
+    return [Tile("spent, in the currency of the prices", costs.amount(float(spent["money"].sum())), ", ".join(parts))]
 
 
 def _prompts(subject: Subject) -> int:

@@ -1,31 +1,76 @@
-"""A run directory as a Subject: its tables without their texts, and what is missing of them."""
+"""A run directory as a Subject: its tables without their texts, and what is missing of them.
+
+Of a run that is still going, or was killed before it wrote its tables, they are made from its ledger, in a folder of their own that
+goes with the Subject.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
+import tempfile
+import weakref
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
 from loopguard.errors import InputError
+from loopguard.files import write_json
 from loopguard.look.subject import PAIR_COLUMNS, SKIP_COLUMNS, Subject, Texts, no_pairs, placed
 from loopguard.prefs.ledger import FILE_NAME
 from loopguard.prefs.outputs import CANDIDATES, PREFERENCES, SKIPPED
 from loopguard.prefs.run import SUMMARY
+from loopguard.prefs.so_far import tables_are_behind, write_so_far
 
 
 def run_subject(path: Path) -> Subject:
     """The run in a directory. Raises InputError where there is none, or none of its tables."""
     if not (path / FILE_NAME).is_file() and not (path / CANDIDATES).is_file():
         raise InputError(f"{path}: no run directory (it holds neither {FILE_NAME} nor {CANDIDATES})")
-    if not (path / CANDIDATES).is_file():
-        raise InputError(f"{path}: no {CANDIDATES} yet; finish the run, or stop it once: it then writes what is there")
-    table = _renamed(pl.scan_parquet(path / CANDIDATES, glob=False))
+    if not tables_are_behind(path):
+        return _of_tables(path, path)
+    folder = Path(tempfile.mkdtemp(prefix="loopguard-report-"))
+    try:
+        subject = _so_far(path, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(subject, shutil.rmtree, folder, ignore_errors=True)
+    return subject
+
+
+def _so_far(path: Path, folder: Path) -> Subject:
+    """What is answered of a run that is still going; where that is nothing, what its former session wrote."""
+    try:
+        found = write_so_far(path, folder)
+    except InputError:
+        if not (path / CANDIDATES).is_file():
+            raise
+        note = "A session has begun that has not written its tables yet: what is seen here is of the one before."
+        former = _of_tables(path, path)
+        return dataclasses.replace(former, notes=(note, *former.notes))
+    write_json(folder / SUMMARY, found.summary)
+    subject = _of_tables(path, folder)
+    note = (
+        f"Still going: {found.answered:,} of {found.total:,} prompts are through, and this page is of those. "
+        "If the run was stopped, the same command goes on with it."
+    )
+    kept = [one for one in subject.notes if not one.startswith(_UNFINISHED)]
+    return dataclasses.replace(subject, so_far=(found.answered, found.total), notes=(note, *kept))
+
+
+_UNFINISHED = "The run is not finished: "
+
+
+def _of_tables(path: Path, tables: Path) -> Subject:
+    """The run in a directory, whose tables are in that one or in another."""
+    table = _renamed(pl.scan_parquet(tables / CANDIDATES, glob=False))
     wide = table.with_columns(characters=pl.col("text").str.len_chars()).drop("text", "reasoning").collect()
     outputs, unit = _measured(wide.with_row_index("at"), _counted(wide))
     notes: list[str] = []
-    summary, pairs, skipped = _summary(path, notes), _pairs(path, notes), _skipped(path, notes)
+    summary, pairs, skipped = _summary(tables, notes), _pairs(tables, notes), _skipped(tables, notes)
     notes += _unfinished(summary, outputs.height, None if pairs is None else pairs.height)
     detector = outputs["detector"].drop_nulls() if "detector" in outputs.columns else pl.Series()
     return Subject(
@@ -36,7 +81,7 @@ def run_subject(path: Path) -> Subject:
         pairs=no_pairs() if pairs is None else pairs,
         skipped=skipped if skipped is not None else pl.DataFrame(schema=SKIP_COLUMNS),
         summary=summary,
-        texts=Texts(path=path / CANDIDATES, output="text", prompt=None),
+        texts=Texts(path=tables / CANDIDATES, output="text", prompt=None),
         unit=unit,
         detector=str(detector[0]) if len(detector) else "",
         notes=tuple(notes),
@@ -120,9 +165,7 @@ def _unfinished(summary: dict[str, Any], candidates: int, pairs: int | None) -> 
         return []
     found = []
     if missing:
-        found.append(
-            f"The run is not finished: {missing:,} of {summary['prompts']['total']:,} prompts have no answers yet."
-        )
+        found.append(f"{_UNFINISHED}{missing:,} of {summary['prompts']['total']:,} prompts have no answers yet.")
     if failed:
         found.append(f"{failed:,} prompts failed; the next run asks them again.")
     if told != (candidates, told[1] if pairs is None else pairs):

@@ -106,9 +106,17 @@ def single(subject: Subject, by: Sequence[str] = ()) -> str:
     packed = pack(subject, labels) if subject.outputs.height else None
     kind = "run" if subject.source == "run" else "verdicts"
     return render(
-        title=subject.name, kind=kind, tiles=headline(subject), notes=subject.notes, sections=sections, packed=packed,
+        title=titled(subject), kind=kind, tiles=headline(subject), notes=subject.notes, sections=sections, packed=packed,
         selected=selected(packed, "prompts" if subject.source == "run" else "outputs"), about=about(subject),
     )  # fmt: skip
+
+
+def titled(subject: Subject) -> str:
+    """Its name, and whether it is still going."""
+    if subject.so_far is None:
+        return subject.name
+    through, prompts = subject.so_far
+    return f"{subject.name} · still going: {through:,} of {prompts:,} prompts"
 
 
 def selected(packed: Packed | None, what: str) -> str:

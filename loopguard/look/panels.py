@@ -14,12 +14,17 @@ from typing import Any
 import polars as pl
 
 from loopguard.look import charts, figures, sentences
+from loopguard.look import cost as costs
 from loopguard.look.charts import CALM, GOOD, LOOP, SOFT
-from loopguard.look.subject import Subject, column_named
+from loopguard.look.subject import Subject, column_named, of_prompts
+from loopguard.prompt_columns import PREFIX
 from loopguard.visible import visible
 
 MOST_AUTOMATIC = 3
-"""Columns of a verdict file that are charted without being asked for."""
+"""Columns of a verdict file, or of the prompts of a run, that are charted without being asked for."""
+
+MOST_CATEGORIES = 100
+"""Values that a column has at most which is charted without being asked for; of a number 12: CUT_ABOVE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,12 +266,33 @@ def judge_calls(subject: Subject) -> Panel:
     )
 
 
+def cost(subject: Subject) -> Panel:
+    """What sampling and judging cost, and what was saved."""
+    frame = costs.cost(subject)
+    form = ",.3~g" if costs.priced(frame) else ",.0f"
+    return _panel(
+        "cost",
+        "What it cost",
+        frame,
+        lambda: costs.sentence(frame),
+        lambda: charts.bars(
+            costs.drawn(frame),
+            name="stage",
+            count="amount",
+            title="in the currency of the prices" if costs.priced(frame) else "tokens",
+            by=("part", ("spent", "saved"), (CALM, GOOD)),
+            form=form,
+        ),
+        without="The run does not say what was spent.",
+    )
+
+
 _SPENT = ("part", ("clean", "looping, said once", "repetition"), (CALM, SOFT, LOOP))
 _NO_LOOPS = "Nothing loops."
 _NO_SCORES = "No output has a score: the run had no judge, or it gave none."
 
 OF_EVERYTHING = (kinds, spending, onsets, waste, lengths, periods, copies)
-OF_RUNS = (pairs, skips, judge_calls, scores, margins, score_by_length, length_bias)
+OF_RUNS = (pairs, skips, judge_calls, cost, scores, margins, score_by_length, length_bias)
 
 
 def panels(subject: Subject, by: Sequence[str] = ()) -> Iterator[Panel]:
@@ -280,15 +306,27 @@ def panels(subject: Subject, by: Sequence[str] = ()) -> Iterator[Panel]:
 
 
 def automatic(subject: Subject) -> list[str]:
-    """Columns worth a chart of loop rates without being asked for: of a run decoding and temperature, else few texts."""
+    """Columns worth a chart of loop rates without being asked for: decoding, temperature and categories, by the prompts' names."""
     frame = subject.outputs
     if subject.source == "run":
         several = (
             "temperature" in frame.columns and frame.filter(pl.col("temperature") > 0)["temperature"].n_unique() > 1
         )
         wanted = ["decoding", *(["temperature"] if several else [])]
-        return [name for name in wanted if name in frame.columns]
+        return [*(name for name in wanted if name in frame.columns), *categories(subject)]
     verdict = {"looping", "loop_reason", "loop_kind", "loop_terminal", "prompt_id"}
     kinds_ = (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
     texts = [name for name, kind in frame.schema.items() if kind in kinds_ and name not in verdict]
-    return [name for name in texts if 2 <= frame[name].n_unique() <= 100][:MOST_AUTOMATIC]
+    return [name for name in texts if 2 <= frame[name].n_unique() <= MOST_CATEGORIES][:MOST_AUTOMATIC]
+
+
+def categories(subject: Subject) -> list[str]:
+    """Columns of the prompts file whose values group prompts: not too many, and fewer by half than prompts."""
+    prompts, found = subject.outputs["prompt_id"].n_unique(), []
+    for name in of_prompts(subject):
+        column = subject.outputs[name].drop_nulls()
+        most = figures.CUT_ABOVE if column.dtype.is_numeric() else MOST_CATEGORIES
+        if 2 <= column.n_unique() <= min(most, prompts // 2):
+            short = name.removeprefix(PREFIX)
+            found.append(name if short in subject.outputs.columns else short)
+    return found[:MOST_AUTOMATIC]

@@ -75,6 +75,10 @@ class Plots:
         """What was generated, and how much of it is repetition."""
         return panels.spending(self.subject).chart()
 
+    def cost(self) -> Any:
+        """What sampling and judging cost, in money or tokens, and what was saved."""
+        return panels.cost(self.subject).chart()
+
     def judge_calls(self) -> Any:
         """What the judge was asked, and which calls were saved."""
         return panels.judge_calls(self.subject).chart()

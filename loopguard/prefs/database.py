@@ -22,7 +22,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS prompts (
     position INTEGER PRIMARY KEY, source_row INTEGER NOT NULL, prompt_id TEXT, messages TEXT, reference TEXT,
-    reason TEXT, detail TEXT);
+    reason TEXT, detail TEXT, columns TEXT);
 CREATE TABLE IF NOT EXISTS answers (prompt_id TEXT NOT NULL, key BLOB NOT NULL, answer TEXT NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS answer_of ON answers (prompt_id, key);
 CREATE TABLE IF NOT EXISTS failures (
@@ -85,6 +85,8 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             connection.execute(statement)
         if "answers" in found and "spending" not in found:
             connection.execute(_SPENT_BEFORE)
+        if not has_column(connection, "prompts", "columns"):
+            connection.execute("ALTER TABLE prompts ADD COLUMN columns TEXT")
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
         connection.execute("COMMIT")
     except sqlite3.Error as error:
@@ -115,6 +117,12 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    """Whether a table has a column: a ledger from before it was known has not, until it is opened for writing."""
+    found = connection.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, column))
+    return found.fetchone() is not None
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from loopguard.engines import Completion
 from loopguard.prefs.ledger import Failure, Progress, SourceRow, Spent
+from loopguard.prompt_columns import Kind
 
 
 class Keeper(Protocol):
@@ -35,6 +36,9 @@ class Keeper(Protocol):
 
     def spending(self) -> list[Spent]:
         """What was spent by former sessions."""
+
+    def columns(self) -> Mapping[str, Kind]:
+        """The prompts' other columns that come along, with their types."""
 
     def count(self) -> int:
         """How many prompts there are."""

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 from loopguard.engines import Completion
 from loopguard.errors import InputError, StorageError
 from loopguard.files import clean_text
-from loopguard.prefs.database import hold, open_to_read, open_to_write, storage_error
+from loopguard.prefs.database import has_column, hold, open_to_read, open_to_write, storage_error
 from loopguard.prefs.writer import Statement, Writer
+from loopguard.prompt_columns import Kind
 from loopguard.records import Prompt
 
 FILE_NAME = "ledger.sqlite"
@@ -233,7 +234,7 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute("DELETE FROM prompts")
             connection.execute("DELETE FROM meta WHERE name = ?", (PROMPTS_NOTE,))
-            connection.executemany("INSERT INTO prompts VALUES (NULL, ?, ?, ?, ?, ?, ?)", map(_prompt_row, rows))
+            connection.executemany("INSERT INTO prompts VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", map(_prompt_row, rows))
             if (said := note()) is not None:
                 connection.execute(_NOTE, (PROMPTS_NOTE, said))
 
@@ -244,7 +245,10 @@ class Ledger:
 
         `first` and `last` bound a block of rows, counted from 1.
         """
-        select = "SELECT position, source_row, p.prompt_id, messages, reference, reason, detail FROM prompts p"
+        columns = "p.columns" if has_column(self._connection, "prompts", "columns") else "NULL"
+        select = (
+            f"SELECT position, source_row, p.prompt_id, messages, reference, reason, detail, {columns} FROM prompts p"
+        )
         where, values = "p.position > ? AND p.position <= ?", []
         if todo_under is not None:
             done = "d.prompt_id = p.prompt_id AND d.state = 'done' AND d.fingerprint = ?"
@@ -253,15 +257,19 @@ class Ledger:
         seen = first - 1
         while True:
             found = self._query(f"{select} WHERE {where} ORDER BY p.position LIMIT {page}", (*values, seen, last))
-            for _, row, prompt_id, messages, reference, reason, detail in found:
+            for _, row, prompt_id, messages, reference, reason, detail, others in found:
                 prompt = None
                 if prompt_id is not None:
-                    parsed = tuple(json.loads(messages))
-                    prompt = Prompt(prompt_id=prompt_id, messages=parsed, row=row, reference=reference)
+                    known: dict[str, Any] = {"row": row, "reference": reference, "columns": json.loads(others or "{}")}
+                    prompt = Prompt(prompt_id=prompt_id, messages=tuple(json.loads(messages)), **known)
                 yield SourceRow(row, prompt, reason or "", detail or "")
             if len(found) < page:
                 return
             seen = found[-1][0]
+
+    def columns(self) -> dict[str, Kind]:
+        """The prompts' other columns that come along, with their types."""
+        return dict(json.loads(self.get(PROMPTS_NOTE) or "{}").get("columns", {}))
 
     def size(self) -> int:
         """How many rows the run has, those without a prompt included."""
@@ -362,5 +370,6 @@ class Ledger:
 def _prompt_row(row: SourceRow) -> tuple[Any, ...]:
     prompt = row.prompt
     if prompt is None:
-        return (row.row, None, None, None, row.reason, clean_text(row.detail))
-    return (row.row, prompt.prompt_id, json.dumps(prompt.messages), prompt.reference, None, None)
+        return (row.row, None, None, None, row.reason, clean_text(row.detail), None)
+    others = json.dumps(dict(prompt.columns)) if prompt.columns else None
+    return (row.row, prompt.prompt_id, json.dumps(prompt.messages), prompt.reference, None, None, others)

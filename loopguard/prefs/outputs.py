@@ -4,12 +4,13 @@
     preferences.parquet   the pairs; preferences.jsonl holds the same rows
     skipped.parquet       every prompt, and every row of the prompts file, that gave no pair, with the named reason
 
-Flat metadata beside the message lists, no column named `messages` or `completion`: trainers read those names as theirs.
+Flat metadata beside the message lists, no column named `messages` or `completion`: trainers read those names as theirs. Last come
+the other columns of the prompts file that came along (prompt_columns.py), as `source_NAME`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from loopguard.files import JsonlWriter, TableWriter, remove_leftovers
+from loopguard.prompt_columns import PREFIX, Kind, in_table
 from loopguard.records import TRUNCATED, Candidate, Pair, Prompt, Skip, Verdict
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ class Provenance:
 _VERDICT_COLUMNS = ("reason", "kind", "terminal", "start", "end", "period", "repeats")
 
 
-def schemas() -> dict[str, pa.Schema]:
-    """The Arrow schema of each table by file name; an all-null column keeps its type."""
+def schemas(columns: Mapping[str, Kind] | None = None) -> dict[str, pa.Schema]:
+    """The Arrow schema of each table by file name; an all-null column keeps its type. `columns`: those of the prompts file."""
     import pyarrow as pa
 
     text, whole, real, truth = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -87,7 +89,9 @@ def schemas() -> dict[str, pa.Schema]:
     skipped = {"status": text, "reason": text, "detail": text, "row": whole, "prompt_id": text, "prompt": messages}
     skipped |= {"candidates": whole, "looping": whole}
     named = {CANDIDATES: candidates, PREFERENCES: preferences, SKIPPED: skipped}
-    return {name: pa.schema(list(columns.items())) for name, columns in named.items()}
+    kinds = {"text": text, "whole": whole, "real": real, "truth": truth}
+    others = [(PREFIX + name, kinds[kind]) for name, kind in (columns or {}).items()]
+    return {name: pa.schema([*own.items(), *others]) for name, own in named.items()}
 
 
 def _side_columns(text: Any, whole: Any, real: Any) -> list[tuple[str, Any]]:
@@ -97,14 +101,15 @@ def _side_columns(text: Any, whole: Any, real: Any) -> list[tuple[str, Any]]:
 class Tables:
     """The three tables while they are written; they appear under their names together, when the block ends well."""
 
-    def __init__(self, run_dir: Path, provenance: Provenance) -> None:
-        """Open all files, under temporary names. Raises StorageError."""
+    def __init__(self, run_dir: Path, provenance: Provenance, columns: Mapping[str, Kind] | None = None) -> None:
+        """Open all files, under temporary names; `columns`: as for `schemas`. Raises StorageError."""
+        self._columns = columns or {}
         remove_leftovers(run_dir)
         with ExitStack() as stack:
             open_ = stack.enter_context
             tables = {
                 name: open_(TableWriter(run_dir / name, schema, rows_per_group=ROWS_PER_GROUP))
-                for name, schema in schemas().items()
+                for name, schema in schemas(columns).items()
             }
             self._jsonl = open_(JsonlWriter(run_dir / PREFERENCES_JSONL))
             self._stack = stack.pop_all()
@@ -124,16 +129,17 @@ class Tables:
     def add(self, outcome: Outcome) -> None:
         """The rows of one prompt."""
         pairs = outcome.result if isinstance(outcome.result, list) else []
+        others = in_table(outcome.prompt.columns, self._columns)
         used = {pair.rejected.index: "rejected" for pair in pairs} | {pair.chosen.index: "chosen" for pair in pairs}
         for candidate in outcome.candidates:
             row = candidate_row(candidate, outcome.prompt.row)
-            self._candidates.write(row | {"used_as": used.get(candidate.index)} | self._common)
+            self._candidates.write(row | {"used_as": used.get(candidate.index)} | self._common | others)
         for pair in pairs:
-            row = pair_row(pair) | self._common
+            row = pair_row(pair) | self._common | others
             self._preferences.write(row)
             self._jsonl.write(row)
         if isinstance(outcome.result, Skip):
-            self._skipped.write(skip_row(outcome, outcome.result))
+            self._skipped.write(skip_row(outcome, outcome.result) | others)
 
     def add_broken(self, *, row: int, reason: str, detail: str) -> None:
         """A row of the prompts file that holds no prompt that can be asked."""

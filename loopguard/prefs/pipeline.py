@@ -347,7 +347,7 @@ async def write_tables(step: Step, run_dir: Path, provenance: Provenance, *, wat
     """The three tables and their figures from the ledger alone. `step` must hold askers without engines."""
     figures = Figures()
     watcher.writing(total=step.ledger.count())
-    with Tables(run_dir, provenance) as tables:
+    with Tables(run_dir, provenance, step.ledger.columns()) as tables:
         for row in step.ledger.rows():
             if row.prompt is None:
                 tables.add_broken(row=row.row, reason=row.reason, detail=row.detail)

@@ -32,6 +32,7 @@ from loopguard.prefs.answer_file import (
 )
 from loopguard.prefs.ledger import Failure, Ledger, Progress, SourceRow, Spent
 from loopguard.prefs.shards import Work
+from loopguard.prompt_columns import Kind
 
 
 class ShardLedger:
@@ -127,6 +128,10 @@ class ShardLedger:
     def spending(self) -> list[Spent]:
         """Nothing: the run's ledger knows."""
         return []
+
+    def columns(self) -> Mapping[str, Kind]:
+        """The prompts' other columns that come along, with their types."""
+        return self._work.columns
 
     def count(self) -> int:
         """How many prompts the shard has."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from loopguard.prefs.shard_ledger import ShardLedger, ingest
 from loopguard.prefs.shard_work import TOKEN_FILE, write_shard
 from loopguard.prefs.shards import ANSWERS, SHARDS, Plan, Shard, Work, add_figures, read_report, work_on
 from loopguard.prefs.summary import Figures
+from loopguard.prompt_columns import Kind
 from loopguard.sources import group_batches
 
 if TYPE_CHECKING:
@@ -63,14 +64,14 @@ def share(ledger: Ledger, run_dir: Path, folder: Path) -> str:
 
 def finished(ledger: Ledger, plan: Plan, shards: Sequence[Shard]) -> set[int]:
     """The numbers of the shards whose tables stand; folders that belong to no shard as it is now are deleted."""
-    whole = set()
+    whole, columns = set(), ledger.columns()
     folders = {path.name for path in (plan.folder / SHARDS).glob("*")}
     for shard in shards:
         if shard.name not in folders:
             continue
         report = read_report(plan.tables(shard))
         rows = list(ledger.rows(first=shard.first, last=shard.last))
-        if report is not None and report.finished and report.mark == plan.mark_of(rows):
+        if report is not None and report.finished and report.mark == plan.mark_of(rows, columns):
             whole.add(shard.number)
     for name in folders - {shard.name for shard in shards}:
         shutil.rmtree(plan.folder / SHARDS / name, ignore_errors=True)
@@ -87,7 +88,7 @@ async def write_run(
     figures = Figures()
     watcher.writing(total=len(shards))
     remove_leftovers(run_dir)
-    with _joined(run_dir) as add:
+    with _joined(run_dir, ledger.columns()) as add:
         for shard in shards:
             if shard.number in ready or await _made_here(ledger, plan, shard, figures):
                 report = read_report(plan.tables(shard))
@@ -117,13 +118,13 @@ async def _made_here(ledger: Ledger, plan: Plan, shard: Shard, figures: Figures)
 
 
 @contextmanager
-def _joined(run_dir: Path) -> Iterator[Any]:
+def _joined(run_dir: Path, columns: Mapping[str, Kind]) -> Iterator[Any]:
     """A function that appends a shard's tables to the run's; those appear together when the block ends well."""
     with ExitStack() as stack:
         lines = stack.enter_context(_open(stack.enter_context(atomic_path(run_dir / PREFERENCES_JSONL))))
         tables = {
             name: stack.enter_context(_Table(stack.enter_context(atomic_path(run_dir / name)), schema))
-            for name, schema in schemas().items()
+            for name, schema in schemas(columns).items()
         }
 
         def add(folder: Path) -> None:

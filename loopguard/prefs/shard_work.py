@@ -291,7 +291,7 @@ async def write_shard(plan: Plan, work: Work, replay: Step) -> Report:
         raise StorageError(f"cannot write {made}: {error.strerror}") from error
     figures = await write_tables(replay, made, plan.provenance, watcher=Nobody())
     finished = not figures.failed and not figures.missing
-    report = Report(mark=plan.mark_of(work.rows), finished=finished, figures=figures)
+    report = Report(mark=plan.mark_of(work.rows, work.columns), finished=finished, figures=figures)
     write_json(made / REPORT, report.to_json())
     publish(made, final)
     return report

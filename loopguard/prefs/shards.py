@@ -28,6 +28,7 @@ from loopguard.prefs.ledger import Failure, Ledger, SourceRow
 from loopguard.prefs.outputs import Provenance
 from loopguard.prefs.recipe import Recipe
 from loopguard.prefs.summary import Figures, Rate
+from loopguard.prompt_columns import Kind
 
 ANSWERS, SHARDS, REPORT = "answers", "shards", "shard.json"
 
@@ -79,11 +80,13 @@ class Plan:
         """The folder of a shard's finished tables."""
         return self.folder / SHARDS / shard.name
 
-    def mark_of(self, rows: Sequence[SourceRow]) -> str:
+    def mark_of(self, rows: Sequence[SourceRow], columns: Mapping[str, Kind]) -> str:
         """16 hex digits over all that decides the tables of a shard, the engine's answers apart."""
         recipe = self.recipe
         made = [self.mark, recipe.pairing.model_dump(mode="json"), _flat(self.provenance), self.version]
-        text = json.dumps([made, [_identity(row) for row in rows]], sort_keys=True)
+        text = json.dumps(
+            [made, [_identity(row) for row in rows], *([list(columns.items())] if columns else [])], sort_keys=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -94,7 +97,8 @@ def _flat(provenance: Provenance) -> list[str]:
 def _identity(row: SourceRow) -> list[Any]:
     if row.prompt is None:
         return [row.row, None, row.reason, row.detail]
-    return [row.row, row.prompt.prompt_id, row.prompt.reference]
+    others = [dict(row.prompt.columns)] if row.prompt.columns else []
+    return [row.row, row.prompt.prompt_id, row.prompt.reference, *others]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,8 @@ class Work:
     """Ids of the prompts that are not done under the plan's fingerprint."""
     answers: Mapping[str, Mapping[bytes, Completion]]
     failures: Mapping[str, Mapping[bytes, Failure]]
+    columns: Mapping[str, Kind]
+    """As the run's ledger has them: the same in all shards."""
 
 
 def cut(rows: int, *, size: int, workers: int) -> list[Shard]:
@@ -126,6 +132,7 @@ def work_on(ledger: Ledger, shard: Shard, mark: str) -> Work:
         todo=frozenset(row.prompt.prompt_id for row in todo if row.prompt is not None),
         answers={one: found for one in ids if (found := ledger.answers(one))},
         failures={one: lost for one in ids if (lost := ledger.failures(one))},
+        columns=ledger.columns(),
     )
 
 

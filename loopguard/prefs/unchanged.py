@@ -22,19 +22,28 @@ from loopguard.prefs.outputs import TABLES, Provenance
 from loopguard.prefs.recipe import Recipe
 
 
-def take_prompts(ledger: Ledger, reader: PromptReader) -> None:
-    """Make the reader's rows the prompts of the run, unless they are known to be just that."""
+def take_prompts(ledger: Ledger, reader: PromptReader) -> str:
+    """Make the reader's rows the prompts of the run, unless they are known to be just that; says what columns were left out."""
     digest, note = reader.digest(), json.loads(ledger.get(PROMPTS_NOTE) or "{}")
     if digest is not None and note.get("read_from") == digest:
         reader.answers_cut = note["answers_cut"]
-        return
+        return ""
 
-    def read_from() -> str | None:
-        if digest is None or reader.digest() != digest:
-            return None  # no file, or one that was changed while it was read
-        return json.dumps({"read_from": digest, "answers_cut": reader.answers_cut})
+    def read_from() -> str:
+        same = (
+            digest is not None and reader.digest() == digest
+        )  # else no file, or one that was changed while it was read
+        others = {"columns": reader.columns.kept, "left_out": reader.columns.left_out}
+        return json.dumps({"read_from": digest if same else None, "answers_cut": reader.answers_cut, **others})
 
     ledger.set_prompts(_source_rows(reader), note=read_from)
+    return reader.columns.told()
+
+
+def columns_told(ledger: Ledger) -> dict[str, Any]:
+    """For summary.json: the prompts' other columns that came along, with their types, and those that did not, with the reason."""
+    note = json.loads(ledger.get(PROMPTS_NOTE) or "{}")
+    return {"kept": note.get("columns", {}), "left_out": note.get("left_out", {})}
 
 
 def _source_rows(reader: PromptReader) -> Iterator[SourceRow]:

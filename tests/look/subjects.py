@@ -60,10 +60,18 @@ def pair(prompt: Prompt, chosen: Candidate, rejected: Candidate) -> Pair:
     )
 
 
-def write_run(folder: Path, outcomes: Sequence[Outcome], *, model: str = "m", judge: str = "helpfulness|1-5") -> Path:
+def write_run(
+    folder: Path,
+    outcomes: Sequence[Outcome],
+    *,
+    model: str = "m",
+    judge: str = "helpfulness|1-5",
+    columns: dict[str, Any] | None = None,
+) -> Path:
     """A run directory with these outcomes, as the pipeline writes it, but for the ledger, which a report does not read."""
     folder.mkdir(parents=True)
-    with Tables(folder, Provenance(model=clean_text(model), judge=clean_text(judge), detector="sig")) as tables:
+    provenance = Provenance(model=clean_text(model), judge=clean_text(judge), detector="sig")
+    with Tables(folder, provenance, columns) as tables:
         for outcome in outcomes:
             tables.add(outcome)
     with_pairs = [one for one in outcomes if isinstance(one.result, list)]

@@ -98,7 +98,7 @@ def test_a_small_run_is_all_there(tmp_path: Path) -> None:
     packed = pack(open_subject(write_run(tmp_path / "run", small())))
     assert (packed.shown, packed.total) == (3, 3)
     found = opened(packed)
-    assert found["head"] == {"unit": "tokens", "sides": ["run"], "labels": [], "source": "run"}
+    assert found["head"] == {"unit": "tokens", "sides": ["run"], "labels": [], "about": [], "source": "run"}
     one = next(item for item in found["items"] if item["row"] == 1)
     assert one["prompt"] == [["user", [["t", "One?"]]]]
     assert (one["reason"], one["kind"]) == ("loop", "verbatim")

@@ -36,7 +36,7 @@ def told(subject: Subject) -> list[str]:
         ("text.txt", "a run directory or a .parquet of verdicts is wanted; make one: loopguard scan"),
         ("junk.parquet", "no Parquet file"),
         ("plain.parquet", "no verdicts in it (no column looping, loop_reason, loop_kind"),
-        ("going", "no candidates.parquet yet; finish the run, or stop it once: it then writes what is there"),
+        ("going", "ledger.sqlite: ledger format none, this version reads 1; pass another --out"),
         ("damaged", "cannot be read"),
     ],
 )

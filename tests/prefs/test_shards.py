@@ -8,6 +8,7 @@ import resource
 import zlib
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from loopguard.dataset import read_prompts
@@ -18,7 +19,7 @@ from loopguard.prefs.answer_file import AnswerFile, Contents, answer_lines, fail
 from loopguard.prefs.build import build_prefs
 from loopguard.prefs.continuing import fingerprint
 from loopguard.prefs.judging import load_judge
-from loopguard.prefs.ledger import Failure, Ledger, Progress, SourceRow
+from loopguard.prefs.ledger import PROMPTS_NOTE, Failure, Ledger, Progress
 from loopguard.prefs.outputs import Provenance
 from loopguard.prefs.recipe import Recipe
 from loopguard.prefs.shard_ledger import ShardLedger, answer_files, ingest
@@ -26,8 +27,8 @@ from loopguard.prefs.shard_merge import finished, share, take_leftovers, write_r
 from loopguard.prefs.shard_run import make_plan
 from loopguard.prefs.shard_work import MOST_ATTEMPTS, REPLAY, ShardWorker, Stage, Told, check_node, stages_of
 from loopguard.prefs.shards import Plan, Shard, cut, read_report, work_on
+from loopguard.prefs.unchanged import take_prompts
 from loopguard.prefs.watching import Nobody
-from loopguard.records import Prompt
 
 JUDGED = {"contains": "<<<ANSWER", "greedy": {"content": "4", "logprobs": {"4": -0.3, "5": -1.6, "3": -3.0}}}
 SPOKEN = {"samples": ["one", "two", "three, longer", "four"], "greedy": "and so it goes " * 99}
@@ -104,12 +105,7 @@ class InShards:
 
     def __init__(self, folder: Path, recipe: Recipe, prompts: Path, run_dir: Path, *, size: int = 4) -> None:
         self.ledger = Ledger.open(run_dir)
-        self.ledger.set_prompts(
-            SourceRow(item.row, item)
-            if isinstance(item, Prompt)
-            else SourceRow(item.row, None, item.reason, item.detail)
-            for item in read_prompts(prompts)
-        )
+        take_prompts(self.ledger, read_prompts(prompts))
         self.run_dir, spec, detector = run_dir, load_judge("helpfulness"), Detector()
         self.mark = fingerprint(recipe, detector, spec)
         made = Provenance(model=recipe.engine.model, judge=spec.signature, detector=detector.signature)
@@ -131,12 +127,17 @@ class InShards:
         return told
 
 
+def _others(k: int) -> dict[str, object]:
+    """Columns whose type only the whole file tells: `level` is whole in the first shards, `late` is absent there."""
+    return {"level": k if k < 9 else k + 0.5, "kind": f"kind {k % 3}"} | ({"late": True} if k == 10 else {})
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> tuple[Recipe, Path]:
     """A recipe whose judge has an engine of its own, and eleven prompts with a row that is none."""
     for name, rules in (("speak", [SPOKEN]), ("judge", [JUDGED])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(rule) + "\n" for rule in rules))
-    lines = [json.dumps({"prompt": f"Question {k}?"}) for k in range(11)]
+    lines = [json.dumps({"prompt": f"Question {k}?", **_others(k)}) for k in range(11)]
     (tmp_path / "prompts.jsonl").write_text("\n".join([*lines[:5], "{}", *lines[5:]]) + "\n")
     engines = {"engine.engine": f"scripted:{tmp_path}/speak.jsonl", "judge.engine": f"scripted:{tmp_path}/judge.jsonl"}
     return Recipe().override({**engines, "engine.model": "speak", "judge.model": "judge"}), tmp_path / "prompts.jsonl"
@@ -164,6 +165,9 @@ def test_by_shards_the_tables_are_those_of_the_local_runner(made: tuple[Recipe, 
     for name in ("candidates.parquet", "preferences.parquet", "preferences.jsonl", "skipped.parquet"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
     assert local.summary["pairs"]["total"] > 0
+    others = local.candidates.select("source_level", "source_kind", "source_late")
+    assert others.dtypes == [pl.Float64, pl.String, pl.Boolean]
+    assert others.row(-1) == (10.5, "kind 1", True)
 
 
 def test_a_shard_begun_again_asks_nothing_that_was_answered(made: tuple[Recipe, Path], tmp_path: Path) -> None:
@@ -250,7 +254,8 @@ def test_tables_of_another_recipe_or_other_prompts_are_not_taken_for_finished(
     )
     assert finished(run.ledger, other, run.shards) == set()
     rows = list(run.ledger.rows())
-    run.ledger.set_prompts([*rows[:9], rows[10]])
+    known = run.ledger.get(PROMPTS_NOTE)
+    run.ledger.set_prompts([*rows[:9], rows[10]], note=lambda: known)
     assert finished(run.ledger, run.plan, run.shards) == {0, 1}
     assert finished(run.ledger, run.plan, cut(10, size=3, workers=1)) == set()
     assert not list((run.plan.folder / "shards").iterdir()), "folders of another cut are deleted"

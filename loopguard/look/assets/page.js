@@ -65,7 +65,7 @@
   const prepare = (item) => {
     item.outputs = item.sides.flat();
     item.ask = asked(item).trim().slice(0, 240) || "(empty)";
-    item.text = [item.key, item.reason, ...item.prompt.map((m) => plain(m[1])), ...item.outputs.map((o) => plain(o.body) + " " + Object.values(o.labels || {}).join(" "))].join("\n").toLowerCase();
+    item.text = [item.key, item.reason, ...Object.values(item.about || {}), ...item.prompt.map((m) => plain(m[1])), ...item.outputs.map((o) => plain(o.body) + " " + Object.values(o.labels || {}).join(" "))].join("\n").toLowerCase();
   };
 
   // each filter: its name, the value of an item or of one output, and whether it looks at outputs
@@ -78,7 +78,8 @@
   ];
 
   const offer = () => {
-    const offered = [...kinds, ...head.labels.map((name) => ["label:" + name, name, (o) => (o.labels || {})[name], true])];
+    const ofPrompts = head.about.map((name) => ["about:" + name, name, (item) => (item.about || {})[name], false]);
+    const offered = [...kinds, ...ofPrompts, ...head.labels.map((name) => ["label:" + name, name, (o) => (o.labels || {})[name], true])];
     for (const [key, name, value, ofOutput] of offered) {
       const counts = new Map();
       for (const item of all) {
@@ -237,7 +238,8 @@
       for (const [role, segments] of item.prompt) prompt.append(el("div", "role", role), body(segments));
       parts.push(prompt);
     }
-    const said = [item.row ? "row " + item.row : "", item.change || "", head.source === "run" && !head.compare ? "pair: " + item.reason : "", item.margin && !head.compare ? "margin " + item.margin.toFixed(2) : "", item.waste ? number(item.waste) + " " + head.unit + " wasted" : ""];
+    const about = Object.entries(item.about || {}).map(([name, value]) => name + ": " + value);
+    const said = [item.row ? "row " + item.row : "", ...about, item.change || "", head.source === "run" && !head.compare ? "pair: " + item.reason : "", item.margin && !head.compare ? "margin " + item.margin.toFixed(2) : "", item.waste ? number(item.waste) + " " + head.unit + " wasted" : ""];
     parts.push(el("p", "said", said.filter(Boolean).join(" · ")));
     if (item.sides.length > 1) {
       const two = el("div", "two");
