@@ -91,12 +91,12 @@ def test_on_two_runs_that_it_makes(tmp_path: Path) -> None:
     executed = execute(NAME, tmp_path)
     held(executed)
     before, after = (loopguard.open_run(tmp_path / "runs" / name) for name in ("04_before", "04_after"))
-    assert len(before.candidates) == len(after.candidates) == 10 * 2
+    assert len(before.candidates) == len(after.candidates) == 8 * 2
     assert set(before.candidates["prompt_id"]) == set(after.candidates["prompt_id"])
     assert before.candidates["text"].to_list() != after.candidates["text"].to_list(), "the penalty does something"
     rates = [run.summary["loop_rate"]["greedy"]["looping"] for run in (before, after)]
     assert rates[0] > rates[1], "SmolLM2 loops when it is greedy, and a penalty of 1.3 keeps it from that"
     assert "*After* is a stand-in:" in executed.said
     asked = spent(tmp_path)
-    assert asked.answers == 2 * 10 * 2
+    assert asked.answers == 2 * 8 * 2
     assert asked.tokens <= MOST_TOKENS
