@@ -252,7 +252,7 @@ def test_names_that_are_too_long(run: Run, tmp_path: Path) -> None:
 
 def test_what_a_template_says_is_code_in_the_notes(run: Run, tmp_path: Path) -> None:
     """A refusal of some rows goes into README.md as it was said: it starts no HTML there and no heading."""
-    refusing = "{% if 'Say' in messages[0]['content'] %}{{ raise_exception('<b>`x`\n# No') }}{% endif %}" + CHATML
+    refusing = "{% if 'two' in messages[0]['content'] %}{{ raise_exception('<b>`x`\n# No') }}{% endif %}" + CHATML
     model = write_tokenizer(tmp_path / "model", refusing)
     options = Options(pretokenized=True, tokenizer=str(model))
     made = export_run(run.path, "trl", out=tmp_path / "out", options=options)
