@@ -257,7 +257,8 @@ def test_what_a_template_says_is_code_in_the_notes(run: Run, tmp_path: Path) -> 
     options = Options(pretokenized=True, tokenizer=str(model))
     made = export_run(run.path, "trl", out=tmp_path / "out", options=options)
     notes = (made.folder / "README.md").read_text(encoding="utf-8")
-    assert "- left out, 1: the chat template: ``<b>`x` # No``" in notes
+    assert made.left_out == {"the chat template: <b>`x` # No": 2}
+    assert "- left out, 2: the chat template: ``<b>`x` # No``" in notes
 
 
 def test_a_run_that_is_still_going(tmp_path: Path) -> None:
