@@ -283,6 +283,11 @@ def _build(
         raise typer.Exit(130)
     if counts["failed"] or counts["missing"]:
         raise typer.Exit(3)
+    if counts["broken_rows"] and not counts["total"]:
+        _complain(
+            f"{prompts}: none of its {counts['broken_rows']:,} rows holds a prompt; {run_dir}/skipped.parquet says why"
+        )
+        raise typer.Exit(1)
 
 
 def _say_where(run_dir: Path, summary: dict[str, Any]) -> None:
