@@ -130,7 +130,9 @@ def thresholds_in_short() -> str:
 - a run of equal copies inside the text counts from {s.min_copies:g} copies and {s.min_wasted:g} bytes after the first one;
   at the end of the text {s.open_copies:g} copies and {s.open_wasted:g} bytes are enough, if {s.open_letters:g} letters or digits
   are among them;
-- marks alone (rules, dots, padding) and periods up to {s.short_period:g} bytes want {s.short_min_wasted:g} bytes;
+- a run with a longer way to go round counts from {s.few_copies:g} copies and {s.few_wasted:g} bytes;
+- periods up to {s.short_period:g} bytes (a word, dots, rules) want {s.short_min_wasted:g} bytes, longer ones without any letter
+  {1.5 * s.min_wasted:g}, padding and rules in tables {10 * s.short_min_wasted:,g};
 - a stretch whose phrases come back in changing order has a score: letters that came back at least {s.stretch_copies} times, less
   {s.new_cost} for each new one. It counts from {s.stretch_score:g} inside the text, from {s.open_score:g} at its end; of
   plain prose from {s.plain_factor:g} times that, of code, markup and tables that say something new in every row from
