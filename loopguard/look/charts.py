@@ -271,7 +271,8 @@ def _legend() -> Any:
 
 def _counting(*, share: bool = False) -> Any:
     alt = altair()
-    return alt.Axis(format="~%", tickCount=4) if share else alt.Axis(format=",d", tickCount=4, tickMinStep=1)
+    whole = "datum.value % 1 ? '' : format(datum.value, ',d')"  # tickMinStep does not hold where the most is 1 or 2
+    return alt.Axis(format="~%", tickCount=4) if share else alt.Axis(labelExpr=whole, tickCount=4, tickMinStep=1)
 
 
 def _percent(top: float) -> str:
