@@ -208,7 +208,9 @@ def test_a_file_without_any_prompt_is_questioned(run: Path, tmp_path: Path) -> N
     )
     assert "\nrows left out      2 invalid_utf8\n" in done.stdout
     assert "\nNo pairs to show. No row holds a prompt: is this the right file?\n" in done.stdout
-    said = f"loopguard: {tmp_path}/p.jsonl: none of its 2 rows holds a prompt; {tmp_path}/run/skipped.parquet says why\n"
+    said = (
+        f"loopguard: {tmp_path}/p.jsonl: none of its 2 rows holds a prompt; {tmp_path}/run/skipped.parquet says why\n"
+    )
     assert (done.returncode, done.stderr.endswith(said)) == (1, True)
 
 
