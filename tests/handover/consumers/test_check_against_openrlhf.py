@@ -70,4 +70,4 @@ def test_a_prompt_is_dropped_that_leaves_no_room(room: int, tmp_path: Path) -> N
     _, tokens = trainer.prepare(open_tokenizer(str(folder)), pairs)
     assert isinstance(tokens, PairTokens)
     kept = len(given_by_openrlhf(rows, folder, tokens.prompt + room)) == 2
-    assert kept == (not trainer.dropped(tokens.prompt, tokens.prompt + room)) == (room == 3)
+    assert kept == (tokens.needs <= tokens.prompt + room) == (room == 3)

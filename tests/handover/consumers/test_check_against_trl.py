@@ -108,7 +108,7 @@ def test_a_prompt_is_dropped_that_leaves_no_room(room: int, tmp_path: Path) -> N
     _, tokens = trl(open_tokenizer(str(folder)), [pair_of(1, rows[0]), pair_of(2, rows[1])])
     assert isinstance(tokens, PairTokens)
     kept = len(trainer_on(rows, folder, tokens.prompt + room).train_dataset) == 2
-    assert kept == (not TRAINERS["trl"].dropped(tokens.prompt, tokens.prompt + room)) == (room == 1)
+    assert kept == (tokens.needs <= tokens.prompt + room) == (room == 1)
 
 
 def test_what_the_template_refuses_stops_the_trainer_too(tmp_path: Path) -> None:
