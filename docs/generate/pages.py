@@ -26,7 +26,6 @@ MAKERS: dict[str, Callable[..., str]] = {
     "machine": lambda: f"Measured on {figures.machine()}.",
     "cure": cure.table,
     "cure-training": cure.training,
-    "cure-trials": cure.trials,
     "command": command.reference,
     "recipe": schemas.recipe,
     "judge": schemas.judge,
