@@ -69,6 +69,7 @@ def _run_rule(
 ) -> tuple[int, float]:
     """The rule that speaks loudest for a loop, and how loud: what is measured over what is needed. Lengths in bytes."""
     min_copies, min_wasted, short_period, short_wasted, open_copies, open_wasted, open_letters, gap = limits[:8]
+    few_copies, few_wasted = limits[19:21]
     wasted, copies = np.float64(end - begin - period), (end - begin) / period
     rule, loud = RUN_LONG, 0.0
     if copies >= min_copies:
@@ -79,8 +80,8 @@ def _run_rule(
         else:
             needed = short_wasted if period <= short_period else min_wasted
         loud = wasted / needed
-    if copies >= limits[19] and period > short_period:
-        loud = max(loud, wasted / limits[20])
+    if copies >= few_copies and period > short_period:
+        loud = max(loud, wasted / few_wasted)
     if loud > 0 and (weight == 0 or period <= short_period):
         rule = RUN_SHORT
     if weight > 0 and size - end <= gap and copies >= open_copies:

@@ -57,3 +57,14 @@ def test_tables_that_are_none() -> None:
         loop_rates(scan(["x"]).select("text", "looping"), by="modell")
     with pytest.raises(InputError, match="'looping' holds String, not truth values"):
         loop_rates(pl.DataFrame({"looping": ["yes"]}))
+
+
+def test_a_column_named_twice_is_one_and_one_called_like_a_figure_is_none() -> None:
+    table = pl.DataFrame({"looping": [True, False], "source_kind": ["a", "b"], "source_rate": [1, 2], "total": [3, 4]})
+    for by in (["kind", "kind"], ["kind", "source_kind"]):
+        assert loop_rates(table, by=by).select("kind", "looping").rows() == [("a", 1), ("b", 0)]
+    assert loop_rates(table, by="rate").select("source_rate", "rate").rows() == [(1, 1.0), (2, 0.0)]
+    with pytest.raises(InputError, match="'total' is a column of the result; rename that of the table to group by it"):
+        loop_rates(table, by="total")
+    with pytest.raises(InputError, match="no column 'looping' in the table; it has source_looping"):
+        loop_rates(pl.DataFrame({"source_looping": [True]}))

@@ -78,8 +78,9 @@
   ];
 
   const offer = () => {
-    const ofPrompts = head.about.map((name) => ["about:" + name, name, (item) => (item.about || {})[name], false]);
-    const offered = [...kinds, ...ofPrompts, ...head.labels.map((name) => ["label:" + name, name, (o) => (o.labels || {})[name], true])];
+    const own = (values, name) => (values && Object.hasOwn(values, name) ? values[name] : undefined);  // a column may be called "constructor"
+    const ofPrompts = head.about.map((name) => ["about:" + name, name, (item) => own(item.about, name), false]);
+    const offered = [...kinds, ...ofPrompts, ...head.labels.map((name) => ["label:" + name, name, (o) => own(o.labels, name), true])];
     for (const [key, name, value, ofOutput] of offered) {
       const counts = new Map();
       for (const item of all) {
