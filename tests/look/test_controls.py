@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,6 +151,21 @@ def test_filters_by_columns_of_the_prompts(
     browser.find("#search").send_keys("code")
     assert sorted(browser.texts("#list .ask")) == ["c", "d"]
     quiet(browser, pages[name])
+
+
+def test_a_column_of_any_name_has_its_own_values_alone(browser: Browser, tmp_path: Path) -> None:
+    """`constructor` is a name that every object of the page's language has."""
+    made = [
+        dataclasses.replace(
+            one, prompt=dataclasses.replace(one.prompt, columns={"constructor": value} if value else {})
+        )
+        for one, value in zip(outcomes(BEFORE), ["", "x", "y", "x"], strict=True)
+    ]
+    run = write_run(tmp_path / "run", made, columns={"constructor": "text"})
+    browser.open(report(run, out=tmp_path / "page.html"))
+    assert browser.texts("#filter-about-constructor option") == ["any", "x (2)", "y (1)"]
+    browser.choose("#filter-about-constructor", "y (1)")
+    assert browser.texts("#list .ask") == ["c"]
 
 
 def test_open_hands_the_page_to_the_browser(tmp_path: Path) -> None:
