@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from loopguard.counted import counted
 from loopguard.errors import InputError
 from loopguard.scan_command import print_table, say
 
@@ -227,7 +228,7 @@ def print_checked(figures: dict[str, Any], advice: Advice, failed: list[str]) ->
     if figures["faults"]:
         print_table(_faults_table(figures, failed))
     for error in figures["errors"][:5]:
-        say(f"{error['rows']:,} rows, first row {error['first']}: {error['text']}")
+        say(f"{counted(error['rows'], 'row')}, first row {error['first']}: {error['text']}")
     for title, settings in (("before and after", advice.settings), ("paired again", advice.trimmed)):
         if len(settings) > 1:
             print_table(_settings_table(title, settings, figures["pairs"], advice.prompts))
@@ -254,7 +255,7 @@ def _figure_lines(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     now, prompts, tokens = figures["now"], figures["prompts"], figures["tokens"]
     yield (
         "pairs",
-        f"{figures['rows']:,} rows, {figures['pairs']:,} of them read; {prompts['distinct']:,} distinct prompts",
+        f"{counted(figures['rows'], 'row')}, {figures['pairs']:,} of them read; {counted(prompts['distinct'], 'distinct prompt')}",
     )
     if now["loops"]:
         share = now["seen"] / now["loops"]
@@ -275,8 +276,8 @@ def _figure_lines(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for side, fate in figures["eos"].items():
         yield f"EOS {side}", f"{fate['seen']:,} seen, {fate['cut']:,} beyond the cut, {fate['none']:,} without"
     if known := figures["benchmark"]:
-        hit = f"{known['found']:,} of {known['prompts']:,} prompts of {known['name']}"
-        yield "benchmark", f"{hit} found in {known['pairs']:,} pairs"
+        hit = f"{known['found']:,} of {counted(known['prompts'], 'prompt')} of {known['name']}"
+        yield "benchmark", f"{hit} found in {counted(known['pairs'], 'pair')}"
 
 
 def _faults_table(figures: dict[str, Any], failed: list[str]) -> Table:
@@ -299,7 +300,7 @@ def _faults_table(figures: dict[str, Any], failed: list[str]) -> Table:
 def _settings_table(title: str, settings: list[Setting], pairs: int, prompts: int) -> Table:
     from loopguard.console import plain_table
 
-    what = f"{pairs:,} pairs" if title == "before and after" else f"{prompts:,} prompts"
+    what = counted(pairs, "pair") if title == "before and after" else counted(prompts, "prompt")
     table = plain_table(title=f"{title} ({what})")
     table.add_column("setting", no_wrap=True)
     for name in ("pairs", "loops\nseen", "equal", "dropped", "EOS in\ncut text", "shorter\nwins", "tokens"):

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loopguard.counted import counted
+
 if TYPE_CHECKING:
     from loopguard.prefs.estimate import Estimate
     from loopguard.prefs.recipe import Recipe
@@ -39,7 +41,7 @@ def _in_words(found: Estimate, recipe: Recipe, cost: float | None) -> str:
     return "\n".join(
         [
             f"{found.prompts:,} distinct prompts, {found.already_done:,} of them answered already;"
-            f" {found.broken_rows:,} rows hold none that can be asked",
+            f" {counted(found.broken_rows, 'row', 'holds', 'hold')} none that can be asked",
             f"sampling  {found.sampling_requests:,} requests for {found.candidates:,} candidates ({recipe.engine.engine}):"
             f" about {found.sampling_prompt_tokens:,} prompt tokens,"
             f" at most {found.sampling_completion_tokens:,} sampled tokens",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loopguard.counted import counted
+
 if TYPE_CHECKING:
     from loopguard.handover.export import Exported
 
@@ -94,7 +96,7 @@ def _as_dict(exported: Exported) -> dict[str, object]:
 def _print(exported: Exported) -> None:
     from loopguard.visible import visible
 
-    print(visible(f"{exported.rows:,} rows: {exported.folder}/{{{', '.join(exported.files)}}}"))
+    print(visible(f"{counted(exported.rows, 'row')}: {exported.folder}/{{{', '.join(exported.files)}}}"))
     for note in exported.notes:
         print(visible(note))
     for reason, count in exported.left_out.items():

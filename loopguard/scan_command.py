@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from loopguard.counted import counted
 from loopguard.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ def scan(
 
     loopguard scan 'runs/*.parquet' --group-by model --out verdicts.parquet --fail-above 0.01
     """
+    from loopguard.loops.quick_start import numba_without_scipy
+
+    numba_without_scipy()
     from loopguard.loops.scan import scan_files
 
     line = _Line(quiet=quiet)
@@ -252,11 +256,11 @@ def _cells(rate: Rate) -> Iterator[str]:
 def _remarks(result: ScanResult) -> Iterator[str]:
     counts = result.counts
     if counts.finish_reasons_seen:
-        yield f"{counts.truncated_clean:,} outputs hit the token limit without a loop"
+        yield f"{counted(counts.truncated_clean, 'output')} hit the token limit without a loop"
     if counts.size:
         yield f"{counts.wasted / counts.size:.2%} of all that was examined repeats what was said"
     if counts.nulls:
-        yield f"{counts.nulls:,} rows hold no output (null): no verdict, in no rate"
+        yield f"{counted(counts.nulls, 'row', 'holds', 'hold')} no output (null): no verdict, in no rate"
     yield f"column {', '.join(result.columns)}; detector {result.signature}"
 
 
@@ -284,7 +288,7 @@ def complain_of(reading: Reading) -> None:
         _tell(f"not read: {line}")
     if reading.bad_rows:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reading.bad_rows.items()))
-        _tell(f"{sum(reading.bad_rows.values()):,} rows not read: {reasons}")
+        _tell(f"{counted(sum(reading.bad_rows.values()), 'row')} not read: {reasons}")
         for line in reading.bad_row_examples:
             _tell(f"  {line}")
 

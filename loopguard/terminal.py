@@ -25,9 +25,10 @@ from rich.text import Text
 
 from loopguard.console import err, loop_in_words, marked, plain_table, put, put_raw
 from loopguard.console import out as out
+from loopguard.counted import counted
 from loopguard.loops.show import pieces
 from loopguard.prefs import capabilities
-from loopguard.prefs.told import duration, rate_told, spent_line, summary_lines
+from loopguard.prefs.told import duration, now, rate_told, spent_line, summary_lines
 from loopguard.records import Loop
 from loopguard.visible import visible as visible
 
@@ -242,9 +243,10 @@ def _short(text: str, limit: int = 600) -> str:
 
 def print_status(run: Run, status: Status, console: Console) -> None:
     """How far a run is."""
-    done = f"{status.done:,} of {status.total:,} prompts done, {status.missing:,} missing, {status.failed:,} failed"
+    done = f"{status.done:,} of {counted(status.total, 'prompt')} done, {status.missing:,} missing, {status.failed:,} failed"
     lines = [
         ("prompts", done),
+        ("now", now(status)),
         ("answers kept", f"{status.answers:,} (samples and judge replies)"),
         ("loop rate greedy", rate_told(status.greedy)),
         ("loop rate sampled", rate_told(status.sampled)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loopguard.counted import counted
 from loopguard.scan_command import IN, OUT, RULE, UNREADABLE, complain_of, detector, print_table, say, say_raw
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def _chosen(front: Sequence[Setting], best: Setting | None) -> list[Setting]:
 def _lines(found: Tuning) -> Iterator[str]:
     from loopguard.loops.statistics import wilson
 
-    yield f"{found.looping:,} of {found.looping + found.clean:,} outputs loop; counted in {found.unit}"
+    loop = "loops" if found.looping == 1 else "loop"
+    yield f"{found.looping:,} of {counted(found.looping + found.clean, 'output')} {loop}; counted in {found.unit}"
     if found.unit == "words and marks":
         yield "These are about as long as tokens: for exact sizes give --tokens-column or --tokenizer."
     best = found.best

@@ -81,6 +81,26 @@ def test_nothing_heavy_is_loaded_for_a_look(code: str) -> None:
     assert not loaded
 
 
+def test_a_scan_does_not_load_scipy(tmp_path: Path) -> None:
+    """numba asks for it when it loads its first kernel, and need not here; whoever imports it later gets it whole."""
+    pytest.importorskip("scipy")
+    (tmp_path / "outputs.jsonl").write_text(json.dumps({"output": "and so on, " * 99}) + "\n")
+    code = """if True:
+        import atexit, sys
+        sys.argv = ["loopguard", "scan", "outputs.jsonl", "--json"]
+        def at_end():
+            loaded = sorted(sys.modules.keys() & {"numba.np.arraymath", "scipy.linalg"})
+            import scipy.linalg.cython_blas
+            print(loaded, scipy.linalg.cython_blas.__name__, file=sys.stderr)
+        atexit.register(at_end)
+        from loopguard.cli import main
+        main()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), cwd=tmp_path)
+    assert done.stderr == "['numba.np.arraymath'] scipy.linalg.cython_blas\n"
+    assert json.loads(done.stdout)["loop_rate"]["looping"] == 1
+
+
 def test_help_names_every_verb_and_the_first_command_to_type() -> None:
     text = loopguard("--help").stdout
     for word in ("build-prefs", "status", "judges", "pipelines", "loopguard build-prefs prompts.jsonl --out"):
@@ -338,6 +358,7 @@ def test_status_before_during_and_after(tmp_path: Path) -> None:
             during = json.loads(loopguard("status", run_dir, "--json").stdout)
             assert process.alive()
         assert (during["total"], during["failed"]) == (12, 0)
+        assert during["working"] is True
         assert 0 < during["missing"] < 12
         assert during["done"] + during["missing"] == 12
         assert during["sampled"]["total"] == 5 * during["done"]
@@ -346,6 +367,7 @@ def test_status_before_during_and_after(tmp_path: Path) -> None:
         assert loopguard(*arguments).returncode == 0
     after = loopguard("status", run_dir)
     assert "12 of 12 prompts done, 0 missing, 0 failed" in after.stdout
+    assert "everything is answered" in after.stdout
     rates = Run(run_dir).summary["loop_rate"]
     for decoding in ("greedy", "sampled"):
         assert f"({rates[decoding]['looping']} of {rates[decoding]['total']};" in after.stdout

@@ -73,7 +73,7 @@ def loaded(path: Path) -> set[str]:
 # -- arrows
 
 GROUND = {"records", "errors", "house", "files", "dataset", "sources", "jsonrows", "hubrows", "messages", "visible"}
-GROUND |= {"prompt_columns"}
+GROUND |= {"prompt_columns", "counted"}
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, GROUND),
     "records": {"loops"},  # a Verdict shows itself: loops/show.py, imported when it is asked to

@@ -139,7 +139,7 @@ cut, not looping   0 hit the token limit without a loop
 pairs              2 from 2 prompts: 1 by loop, 1 by score
 no pair            1 all_equal
 rows left out      1 missing_column
-judge              helpfulness: 4 scores (4 logprobs); 1 calls saved, loops need none
+judge              helpfulness: 4 scores (4 logprobs); 1 call saved, loops need none
 """
 
 PAIR = f"""\
@@ -175,7 +175,7 @@ def test_the_end_of_build_prefs_on_a_terminal(run: Path, columns: int, monkeypat
     seen = lines(written)
     assert seen[:2] == ["3 of 3 prompts are in the ledger already; 0 to go", "Run run"]
     judge = seen.index("prompts            3 distinct, and 1 row without one") + 9
-    whole = "judge              helpfulness: 4 scores (4 logprobs); 1 calls saved, loops need none"
+    whole = "judge              helpfulness: 4 scores (4 logprobs); 1 call saved, loops need none"
     assert seen[judge] == (whole if columns == 200 else whole.removesuffix(" none"))
     assert (seen[judge + 1] == "                   none") == (columns == 80)
     assert "\x1b[1;31m--- rejected: verbatim loop, to the end, x 20.0\x1b[0m\n" in written
@@ -185,7 +185,8 @@ def test_the_end_of_build_prefs_on_a_terminal(run: Path, columns: int, monkeypat
 def test_status_says_the_same_in_a_pipe_and_on_a_wide_terminal(run: Path) -> None:
     piped = loopguard("status", run / "run").stdout
     assert piped.startswith(
-        f"Run {run / 'run'}\nprompts            3 of 3 prompts done, 0 missing, 0 failed\nanswers kept  "
+        f"Run {run / 'run'}\nprompts            3 of 3 prompts done, 0 missing, 0 failed\n"
+        "now                everything is answered\nanswers kept  "
     )
     assert lines(on_terminal("status", run / "run", columns=200)) == piped.split("\n")
     narrow = lines(on_terminal("status", run / "run", columns=60))

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loopguard.handover.card_figures import count, judging, lengths, loop_rates, sample, without
+from loopguard.counted import counted
+from loopguard.handover.card_figures import judging, lengths, loop_rates, sample, without
 from loopguard.handover.card_yaml import configs, metadata, splits
 from loopguard.handover.markdown import code, table
 from loopguard.handover.pair_figures import COVERED, SPARE, PairFigures, ScoreFigures
@@ -85,9 +86,9 @@ def _body(facts: Facts) -> Iterator[str]:
     summary, pairs = facts.summary, facts.summary["pairs"]
     yield f"# {facts.repo.partition('/')[2]}"
     yield (
-        f"{count(pairs['total'], 'preference pair')} for DPO and its kin, made by loopguard"
+        f"{counted(pairs['total'], 'preference pair')} for DPO and its kin, made by loopguard"
         f" {summary['versions']['loopguard']} (`pip install loopguard-prefs`) from"
-        f" {count(summary['prompts']['total'], 'prompt')}: in {pairs['loop']:,} the rejected answer is a doom loop (it repeats"
+        f" {counted(summary['prompts']['total'], 'prompt')}: in {pairs['loop']:,} the rejected answer is a doom loop (it repeats"
         f" itself), in {pairs['score']:,} the one that a judge scored lower."
     )
     if missing := _unfinished(summary):
@@ -110,8 +111,8 @@ def _unfinished(summary: Mapping[str, Any]) -> str:
     if not (prompts["failed"] or prompts["missing"]):
         return ""
     return (
-        f"**The run was not finished:** {count(prompts['missing'], 'prompt')} were not asked,"
-        f" {count(prompts['failed'], 'prompt')} failed. The figures below are of what was done."
+        f"**The run was not finished:** {counted(prompts['missing'], 'prompt')} were not asked,"
+        f" {counted(prompts['failed'], 'prompt')} failed. The figures below are of what was done."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from loopguard.counted import counted
 from loopguard.handover.markdown import code, fenced, shortened, table
 from loopguard.handover.pair_figures import PairFigures, ScoreFigures
 from loopguard.loops.show import pieces
@@ -23,7 +24,7 @@ def loop_rates(summary: Mapping[str, Any]) -> str:
         told += f"\n\nBy kind: {_counts(kinds)}."
     cut = summary["candidates"]["truncated_not_looping"]
     wasted, tokens = summary["tokens"]["wasted_in_loops"], summary["tokens"]["completion"]
-    told += f"\n\n{count(cut, 'candidate')} hit the token limit without a loop."
+    told += f"\n\n{counted(cut, 'candidate')} hit the token limit without a loop."
     if tokens:
         told += f" {wasted:,} of {tokens:,} sampled tokens were spent going round."
     return told
@@ -59,7 +60,7 @@ def lengths(pairs: PairFigures) -> str:
         f"`rejected_trimmed`: {pairs.trimmed:,} (cut within the loop; their lengths are estimates).",
     ]
     if pairs.uncounted:
-        notes.append(f"For {count(pairs.uncounted, 'pair')} the engine counted no tokens: estimated from characters.")
+        notes.append(f"For {counted(pairs.uncounted, 'pair')} the engine counted no tokens: estimated from characters.")
     return table(head, rows) + "\n\n" + "\n".join(f"- {note}" for note in notes)
 
 
@@ -138,8 +139,3 @@ def _counts(counts: Mapping[str, int]) -> str:
     return "; ".join(
         f"{count:,} {code(name)}" for name, count in sorted(counts.items(), key=lambda kv: (-kv[1], kv[0]))
     )
-
-
-def count(number: int, noun: str) -> str:
-    """1 pair, 1,000 pairs."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

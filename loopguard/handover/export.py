@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loopguard.counted import counted
 from loopguard.errors import InputError
 from loopguard.files import JsonlWriter, TableWriter, storage_error, write_text
 from loopguard.handover.finished import finished_run
@@ -239,7 +240,7 @@ def _recommend(run: Run, chosen: Format, options: Options, exported: Exported) -
     recipe, counts = saved_recipe(run.path) or Recipe(), run.summary["prompts"]
     if counts["missing"] or counts["failed"]:
         exported.notes.append(
-            f"The run is not done: {counts['missing']:,} prompts are missing, {counts['failed']:,} failed."
+            f"The run is not done: {counted(counts['missing'], 'prompt', 'is', 'are')} missing, {counts['failed']:,} failed."
         )
     if chosen.name == "ftpo":
         exported.max_length = round_up(exported.longest)
@@ -280,7 +281,7 @@ def _told(reason: str) -> str:
 def _readme(run: Run, chosen: Format, exported: Exported) -> str:
     configs = [name for name in exported.files if name not in (chosen.data, NOTES)]
     lines = [
-        f"# {exported.rows:,} rows for {chosen.consumer}",
+        f"# {counted(exported.rows, 'row')} for {chosen.consumer}",
         "",
         f"Made by {code(f'loopguard export {run.path.name} --format {chosen.name}')}. Data: `{chosen.data}`."
         f" To paste: {', '.join(f'`{name}`' for name in configs)}.",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from loopguard.counted import counted
 from loopguard.errors import InputError
 from loopguard.look import rates as paired
 from loopguard.look.subject import Subject, open_subject
@@ -198,7 +199,8 @@ def _missing(first: Subject, second: Subject, sides: list[pl.DataFrame], common:
     for subject, side in ((first, sides[0]), (second, sides[1])):
         alone = side["prompt_id"].n_unique() - len(common)
         if alone:
-            notes.append(f"{alone:,} prompts of {subject.path} are not in the other run, and are left out.")
+            are = "is" if alone == 1 else "are"
+            notes.append(f"{counted(alone, 'prompt')} of {subject.path} {are} not in the other run, and left out.")
         notes += [f"{subject.path}: {note}" for note in subject.notes]
     return notes
 

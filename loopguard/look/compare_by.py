@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from loopguard.counted import counted
 from loopguard.errors import InputError
 from loopguard.look import charts, figures, rates
 from loopguard.look.compare import AFTER, BEFORE, Comparison
@@ -70,7 +71,7 @@ def _sentence(by: str, frame: pl.DataFrame) -> str:
     most = frame.sort(pl.col("difference").abs(), descending=True, maintain_order=True).row(0, named=True)
     around = f"{100 * most['difference']:+.1f} points, {100 * most['low']:+.1f} to {100 * most['high']:+.1f}"
     return (
-        f"Of {frame.height:,} value{'' if frame.height == 1 else 's'} of {by}: {', '.join(told)}. Largest: {by} {most['group']},"
+        f"Of {counted(frame.height, 'value')} of {by}: {', '.join(told)}. Largest: {by} {most['group']},"
         f" {percent(most['before'])} before, {percent(most['after'])} after ({around})."
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from loopguard.counted import counted
 from loopguard.look import charts, figures, sentences
 from loopguard.look.charts import CALM, GOOD, LOOP, SOFT
 from loopguard.look.compare import AFTER, BEFORE, CHANGES, PROMPTS, Comparison
@@ -53,11 +54,13 @@ def changes(found: Comparison) -> Panel:
     cured, fell = (counts.get(one, 0) for one in CHANGES[:2])
     p = found.differences.filter(pl.col("group") == PROMPTS)["p"][0]
     chance = f"McNemar's exact test: p = {p:.2g}" if cured + fell else "no prompt changed"
+    better = counted(cured, "prompt", "that looped is clean", "that looped are clean")
+    worse = "was clean loops" if fell == 1 else "were clean loop"
     return Panel(
         key="changes",
         title="Prompts that changed",
         frame=frame,
-        sentence=f"{cured:,} prompts that looped are clean, {fell:,} that were clean loop ({chance}).",
+        sentence=f"{better}, {fell:,} that {worse} ({chance}).",
         draw=lambda: charts.bars(
             frame,
             name="change",

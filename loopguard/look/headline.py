@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from loopguard.counted import counted
 from loopguard.look import cost as costs
 from loopguard.look import figures
 from loopguard.look.sentences import interval, number, percent
@@ -65,7 +66,7 @@ def _pairs(subject: Subject) -> list[Tile]:
     saved = sum(count for part, count in calls.items() if part.startswith("saved"))
     if calls:
         asked = calls.get("scored", 0) + calls.get("no score: the judge failed", 0)
-        tiles.append(Tile("judge calls saved", number(saved), f"{asked:,} outputs were judged"))
+        tiles.append(Tile("judge calls saved", number(saved), counted(asked, "output", "was judged", "were judged")))
     return tiles
 
 

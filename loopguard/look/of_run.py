@@ -16,9 +16,11 @@ from typing import Any, Literal
 
 import polars as pl
 
+from loopguard.counted import counted
 from loopguard.errors import InputError
 from loopguard.files import write_json
 from loopguard.look.subject import PAIR_COLUMNS, SKIP_COLUMNS, Subject, Texts, no_pairs, placed
+from loopguard.prefs.database import is_worked_on
 from loopguard.prefs.ledger import FILE_NAME
 from loopguard.prefs.outputs import CANDIDATES, PREFERENCES, SKIPPED
 from loopguard.prefs.run import SUMMARY
@@ -53,14 +55,26 @@ def _so_far(path: Path, folder: Path) -> Subject:
         return dataclasses.replace(former, notes=(note, *former.notes))
     write_json(folder / SUMMARY, found.summary)
     subject = _of_tables(path, folder)
-    note = (
-        f"Still going: {found.answered:,} of {found.total:,} prompts are through, and this page is of those. "
-        "If the run was stopped, the same command goes on with it."
-    )
+    through = f"{found.answered:,} of {found.total:,} prompts"
+    state, note = _NOW[is_worked_on(path)]
     kept = [one for one in subject.notes if not one.startswith(_UNFINISHED)]
-    return dataclasses.replace(subject, so_far=(found.answered, found.total), notes=(note, *kept))
+    return dataclasses.replace(
+        subject, so_far=(found.answered, found.total), state=state, notes=(note.format(through), *kept)
+    )
 
 
+_NOW: dict[bool | None, tuple[Literal["still going", "stopped", "not finished"], str]] = {
+    True: ("still going", "Still going: {} are through, and this page is of those."),
+    False: (
+        "stopped",
+        "Stopped: no process works on it. {} are through, and this page is of those; the same command goes on with it.",
+    ),
+    None: (
+        "not finished",
+        "Not finished: {} are through, and this page is of those. If it was stopped, the same command goes on with it.",
+    ),
+}
+"""What a page says of a run whose tables are behind, by whether a process works on it."""
 _UNFINISHED = "The run is not finished: "
 
 
@@ -165,9 +179,12 @@ def _unfinished(summary: dict[str, Any], candidates: int, pairs: int | None) -> 
         return []
     found = []
     if missing:
-        found.append(f"{_UNFINISHED}{missing:,} of {summary['prompts']['total']:,} prompts have no answers yet.")
+        have = "has" if missing == 1 else "have"
+        found.append(
+            f"{_UNFINISHED}{missing:,} of {counted(summary['prompts']['total'], 'prompt')} {have} no answers yet."
+        )
     if failed:
-        found.append(f"{failed:,} prompts failed; the next run asks them again.")
+        found.append(f"{counted(failed, 'prompt')} failed; the next run asks {'it' if failed == 1 else 'them'} again.")
     if told != (candidates, told[1] if pairs is None else pairs):
         found.append("The tables and summary.json are not of one session: the run may be writing right now.")
     return found

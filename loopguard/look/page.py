@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loopguard.counted import counted
 from loopguard.errors import InputError, MissingExtra
 from loopguard.files import write_text
 from loopguard.look.browser import Packed, pack
@@ -112,11 +113,11 @@ def single(subject: Subject, by: Sequence[str] = ()) -> str:
 
 
 def titled(subject: Subject) -> str:
-    """Its name, and whether it is still going."""
+    """Its name, and how far it is where it is not finished."""
     if subject.so_far is None:
         return subject.name
     through, prompts = subject.so_far
-    return f"{subject.name} · still going: {through:,} of {prompts:,} prompts"
+    return f"{subject.name} · {subject.state}: {through:,} of {counted(prompts, 'prompt')}"
 
 
 def selected(packed: Packed | None, what: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from loopguard.counted import counted
 from loopguard.look import figures, rates
 from loopguard.look.subject import Subject
 
@@ -38,6 +39,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10 or float(value).is_integer() else f"{value:.1f}"
 
 
+def amount(value: float, unit: str) -> str:
+    """`12 tokens`, `1 token`; `unit` is a plural."""
+    said = number(value)
+    return f"{said} {unit.removesuffix('s') if said == '1' else unit}"
+
+
 def _row(row: dict[str, float]) -> str:
     return f"{percent(row['rate'])} {interval(row['low'], row['high'])}"
 
@@ -55,7 +62,7 @@ def loop_rate(subject: Subject, by: str | None, frame: pl.DataFrame) -> str:
     if len(rows) == 1:
         (name, row), *_ = rows.items()
         of = "outputs" if by is None else f"outputs with {by} {name}"
-        return f"{row['looping']:,} of {row['total']:,} {of} loop: {_row(row)}."
+        return f"{row['looping']:,} of {row['total']:,} {of} {'loops' if row['looping'] == 1 else 'loop'}: {_row(row)}."
     if by == "decoding" and set(rows) == {"greedy", "sampled"}:
         return _two(subject, by, rows, "greedy", "sampled", ("Greedy answers", "sampled ones"))
     if len(rows) == 2:
@@ -117,8 +124,8 @@ def kinds(subject: Subject, frame: pl.DataFrame) -> str:
     most = frame.group_by("kind").agg(pl.col("outputs").sum()).sort("outputs", "kind", descending=[True, False]).row(0)
     ended = int(frame.filter(pl.col("ending") == "terminal")["outputs"].sum())
     return (
-        f"{most[1]:,} of {total:,} loops are {most[0]} ({percent(most[1] / total)}). {ended:,} outputs end inside their loop, "
-        f"{total - ended:,} left it again."
+        f"{most[1]:,} of {counted(total, 'loop')} {'is' if most[1] == 1 else 'are'} {most[0]} ({percent(most[1] / total)}). "
+        f"{counted(ended, 'output', 'ends inside its', 'end inside their')} loop, {total - ended:,} left it again."
     )
 
 
@@ -126,10 +133,11 @@ def onsets(subject: Subject) -> str:
     """Of `figures.onsets`."""
     starts = subject.looping["onset"].drop_nulls() + 1
     half, late = _quantile(starts, 0.5), _quantile(starts, 0.9)
-    said = f"Half of the loops start within the first {number(half)} {subject.unit}, nine in ten within {number(late)}."
+    said = f"Half of the loops start within the first {amount(half, subject.unit)}, nine in ten within {number(late)}."
     beyond = int((starts > CUT).sum())
     if subject.unit == "tokens" and beyond:
-        said += f" {beyond:,} of {len(starts):,} start beyond token {CUT:,}: a trainer that cuts there never sees them."
+        those = ("starts", "it") if beyond == 1 else ("start", "them")
+        said += f" {beyond:,} of {len(starts):,} {those[0]} beyond token {CUT:,}: a trainer that cuts there never sees {those[1]}."
     return said
 
 
@@ -137,7 +145,7 @@ def waste(subject: Subject) -> str:
     """Of `figures.waste`."""
     wasted = subject.looping["wasted"].drop_nulls()
     worst = number(_quantile(wasted, 1))
-    said = f"The median looping output repeats {number(_quantile(wasted, 0.5))} {subject.unit}, the worst {worst}."
+    said = f"The median looping output repeats {amount(_quantile(wasted, 0.5), subject.unit)}, the worst {worst}."
     total = int(subject.judged["length"].sum() or 0)
     if total:
         said += f" Of all that was generated {percent(float(wasted.sum()) / total)} is repetition."
@@ -149,14 +157,14 @@ def periods(subject: Subject) -> str:
     found = subject.looping["loop_period"].drop_nulls()
     ends = f"the shortest {number(_quantile(found, 0))}, the longest {number(_quantile(found, 1))}"
     unit = "tokens" if subject.texts.token_ids else "characters"
-    return f"The stretch that comes back has {number(_quantile(found, 0.5))} {unit} in the median, {ends}."
+    return f"The stretch that comes back has {amount(_quantile(found, 0.5), unit)} in the median, {ends}."
 
 
 def copies(subject: Subject) -> str:
     """Of `figures.copies`."""
     found = subject.looping["loop_repeats"].drop_nulls()
-    most = number(_quantile(found, 1))
-    return f"The median loop says its stretch {number(_quantile(found, 0.5))} times, the longest {most} times."
+    most = amount(_quantile(found, 1), "times")
+    return f"The median loop says its stretch {amount(_quantile(found, 0.5), 'times')}, the longest {most}."
 
 
 def lengths(subject: Subject) -> str:
@@ -167,7 +175,7 @@ def lengths(subject: Subject) -> str:
         for what, rows in (("looping", known.filter("looping")), ("clean", known.filter(~pl.col("looping"))))
         if rows.height
     }
-    told = " and ".join(f"{what} outputs {number(value)} {subject.unit}" for what, value in medians.items())
+    told = " and ".join(f"{what} outputs {amount(value, subject.unit)}" for what, value in medians.items())
     return (
         f"In the median {told}. Each colour is a share of its own kind."
         if len(medians) > 1
@@ -186,7 +194,7 @@ def scores(subject: Subject) -> str:
     low, high = _quantile(known["score"], 0.05), _quantile(known["score"], 0.95)
     spread = f"nine in ten lie between {low:.2f} and {high:.2f}"
     around = f" ({found.low:.2f} to {found.high:.2f})" if found.prompts > 1 else ""
-    return f"{known.height:,} outputs have a score: {found.value:.2f}{around} in the mean; {spread}."
+    return f"{counted(known.height, 'output', 'has', 'have')} a score: {found.value:.2f}{around} in the mean; {spread}."
 
 
 def score_by_length(subject: Subject) -> str:
@@ -212,14 +220,15 @@ def pairs(subject: Subject, frame: pl.DataFrame) -> str:
     """Of `figures.pairs`."""
     total = int(frame["pairs"].sum())
     loops = int(frame.filter(pl.col("reason") == "loop")["pairs"].sum())
-    return f"{total:,} pairs: {loops:,} reject a loop ({percent(loops / total)}), {total - loops:,} the lower score."
+    rejecting = f"{loops:,} {'rejects' if loops == 1 else 'reject'} a loop ({percent(loops / total)})"
+    return f"{counted(total, 'pair')}: {rejecting}, {total - loops:,} the lower score."
 
 
 def skips(subject: Subject, frame: pl.DataFrame) -> str:
     """Of `figures.skips`."""
     total = int(frame["prompts"].sum())
     first = frame.row(0, named=True)
-    return f"{total:,} prompts gave no pair, most often for {first['reason']} ({first['prompts']:,})."
+    return f"{counted(total, 'prompt')} gave no pair, most often for {first['reason']} ({first['prompts']:,})."
 
 
 def length_bias(subject: Subject) -> str:
@@ -240,8 +249,9 @@ def spending(subject: Subject, frame: pl.DataFrame) -> str:
     amounts = dict(frame.iter_rows())
     total = sum(amounts.values())
     wasted = amounts.get("repetition", 0.0)
+    were = "was" if total == 1 else "were"
     return (
-        f"{number(total)} {subject.unit} were generated; {percent(wasted / total)} of them only repeat what was said."
+        f"{amount(total, subject.unit)} {were} generated; {percent(wasted / total)} of that only repeats what was said."
     )
 
 
@@ -251,7 +261,11 @@ def judge_calls(subject: Subject, frame: pl.DataFrame) -> str:
     saved = sum(count for part, count in amounts.items() if part.startswith("saved"))
     total = sum(amounts.values())
     failed = amounts.get("no score: the judge failed", 0)
-    said = f"Of {total:,} outputs {amounts.get('scored', 0):,} have a score; {saved:,} needed no call ({percent(saved / total)})"
+    scored = amounts.get("scored", 0)
+    said = (
+        f"Of {counted(total, 'output')} {scored:,} {'has' if scored == 1 else 'have'} a score; {saved:,} needed no call "
+        f"({percent(saved / total)})"
+    )
     return f"{said}, {failed:,} got none because the judge failed." if failed else f"{said}."
 
 

@@ -77,7 +77,9 @@ class Subject:
     )
     summary: dict[str, Any] = field(default_factory=dict)
     so_far: tuple[int, int] | None = None
-    """(prompts that are through, all prompts) of a run that is still going; None: its tables are written."""
+    """(prompts that are through, all prompts) of a run that is not finished; None: its tables are written."""
+    state: Literal["", "still going", "stopped", "not finished"] = ""
+    """Of a run that is not finished: whether a process works on it; `not finished` where that cannot be told."""
     texts: Texts
     unit: Literal["tokens", "characters"]
     detector: str = ""

@@ -10,6 +10,8 @@ from typing import Any
 from loopguard.errors import RunInUse, StorageError
 
 LOCK_NAME = ".lock"
+LOOKED_AT = 0.3
+"""Seconds that a run waits for its lock: `is_worked_on` of another process has it for an instant."""
 FORMAT = "1"
 
 CACHE_KB = 65_536
@@ -55,7 +57,7 @@ def hold(run_dir: Path) -> Any:
 
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run_dir / LOCK_NAME, timeout=0, thread_local=False)
+        lock = FileLock(run_dir / LOCK_NAME, timeout=LOOKED_AT, thread_local=False)
         lock.acquire()
     except Timeout:
         raise RunInUse(
@@ -66,6 +68,24 @@ def hold(run_dir: Path) -> Any:
             f"{run_dir}: cannot be written ({error.strerror}); pass an --out that can be written to"
         ) from None
     return lock
+
+
+def is_worked_on(run_dir: Path) -> bool | None:
+    """Whether a process has the run directory now; None where that cannot be told, as where nothing may be written."""
+    from filelock import FileLock, Timeout
+
+    path = run_dir / LOCK_NAME
+    if not path.is_file():
+        return False
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:
+        return None
+    lock.release()
+    return False
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loopguard.errors import InputError
 from loopguard.prefs.budget import spent_of
 from loopguard.prefs.capabilities import noted
+from loopguard.prefs.database import is_worked_on
 from loopguard.prefs.ledger import FILE_NAME, Ledger
 from loopguard.prefs.outputs import CANDIDATES, PREFERENCES, SKIPPED
 from loopguard.prefs.recipe import Recipe, parse_recipe, read_toml
@@ -79,6 +80,7 @@ class Run:
             sampled=Rate(sums["sampled_looping"], sums["sampled"]),
             spent=spent,
             engines=engines,
+            working=is_worked_on(self.path),
         )
 
     def _recipe(self) -> Recipe:
@@ -133,6 +135,8 @@ class Status:
     """As in summary.json: requests, tokens and money of all sessions, and the budget, if there is one."""
     engines: dict[str, dict[str, Any]]
     """Engine and model -> what they can do, as probed; see loopguard/engines/probe.py."""
+    working: bool | None
+    """Whether a process works on it now; None where that cannot be told."""
 
 
 def open_run(path: str | Path) -> Run:

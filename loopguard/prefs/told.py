@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from loopguard.counted import counted
 from loopguard.errors import LoopguardError
 from loopguard.loops.statistics import Rate
 from loopguard.visible import visible
@@ -20,7 +21,7 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if summary["stopped"]:
         yield "stopped", summary["stopped"]
     yield "model", f"{summary['engine']['model']} ({summary['engine']['engine']})"
-    broken = f", and {_some(prompts['broken_rows'], 'row')} without one" if prompts["broken_rows"] else ""
+    broken = f", and {counted(prompts['broken_rows'], 'row')} without one" if prompts["broken_rows"] else ""
     yield "prompts", f"{prompts['total']:,} distinct{broken}"
     merged = summary["candidates"]["equal_merged"]
     yield "candidates", f"{summary['candidates']['total']:,}" + (f", {merged:,} equal to another one" if merged else "")
@@ -31,7 +32,7 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "cut, not looping", f"{summary['candidates']['truncated_not_looping']:,} hit the token limit without a loop"
     yield (
         "pairs",
-        f"{pairs['total']:,} from {_some(prompts['with_pairs'], 'prompt')}: {pairs['loop']:,} by loop, "
+        f"{pairs['total']:,} from {counted(prompts['with_pairs'], 'prompt')}: {pairs['loop']:,} by loop, "
         f"{pairs['score']:,} by score",
     )
     if summary["skipped_by_reason"]:
@@ -41,22 +42,25 @@ def summary_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if prompts["failed"] or prompts["missing"]:
         yield (
             "not done",
-            f"{prompts['failed']:,} prompts failed, {prompts['missing']:,} were not asked; run again to ask them",
+            f"{counted(prompts['failed'], 'prompt')} failed, {prompts['missing']:,} not asked yet; run again to ask them",
         )
     if judge:
         spec = summary["judged_by"]["spec"].split("|")[0]
         unread = f", {judge['unscored']:,} not readable" if judge["unscored"] else ""
         by = f" ({_counts(judge['methods'])})" if judge["methods"] else ""
         saved = judge["calls_saved_by_loops"]
-        yield "judge", f"{spec}: {judge['scored']:,} scores{by}{unread}; {saved:,} calls saved, loops need none"
+        yield (
+            "judge",
+            f"{spec}: {judge['scored']:,} scores{by}{unread}; {counted(saved, 'call')} saved, loops need none",
+        )
     tokens, session = summary["tokens"], summary["this_session"]
     yield (
         "tokens",
         f"{tokens['completion']:,} sampled, {tokens['wasted_in_loops']:,} of them spent going round in loops",
     )
     if stopped := summary.get("early_stop"):
-        most = f"at most {stopped['tokens_saved_at_most']:,} tokens saved, had each gone on to max_tokens"
-        yield "early stop", f"{stopped['outputs']:,} outputs stopped while they repeated; {most}"
+        most = f"at most {counted(stopped['tokens_saved_at_most'], 'token')} saved, had each gone on to max_tokens"
+        yield "early stop", f"{counted(stopped['outputs'], 'output')} stopped while repeating; {most}"
     yield "spent", spent_line(summary["spent"])
     asked = session["sampling"]["requests"] + (session["judging"] or {"requests": 0})["requests"]
     total = summary["seconds_in_all_sessions"]
@@ -81,10 +85,6 @@ def rate_told(rate: Rate) -> str:
     return str(rate) if rate.total else "none drawn"
 
 
-def _some(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
-
-
 def _counts(counts: dict[str, int]) -> str:
     return "; ".join(
         f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -94,9 +94,19 @@ def _counts(counts: dict[str, int]) -> str:
 def status_lines(status: Status) -> Iterator[tuple[str, str]]:
     """(name, value) lines of a run that has not written its tables yet."""
     yield "prompts", f"{status.done:,} of {status.total:,} done, {status.missing:,} missing, {status.failed:,} failed"
+    yield "now", now(status)
     yield "loop rate greedy", rate_told(status.greedy)
     yield "loop rate sampled", rate_told(status.sampled)
     yield "spent", spent_line(status.spent)
+
+
+def now(status: Status) -> str:
+    """Whether it is still going."""
+    if status.working:
+        return "a process works on it"
+    if not status.missing and not status.failed:
+        return "everything is answered"
+    return "the same command goes on with it" if status.working is None else "stopped; the same command goes on with it"
 
 
 def run_html(run: Run) -> str:

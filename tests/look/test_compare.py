@@ -74,8 +74,8 @@ def test_the_difference_of_greedy_is_newcombes(runs: tuple[Path, Path]) -> None:
 def test_what_is_left_out_is_said(runs: tuple[Path, Path]) -> None:
     before, after = runs
     assert loopguard.compare(*runs).notes == (
-        f"1 prompts of {before} are not in the other run, and are left out.",
-        f"1 prompts of {after} are not in the other run, and are left out.",
+        f"1 prompt of {before} is not in the other run, and left out.",
+        f"1 prompt of {after} is not in the other run, and left out.",
     )
 
 
@@ -103,7 +103,7 @@ def test_nothing_in_common(tmp_path: Path) -> None:
 def test_what_the_page_says(runs: tuple[Path, Path]) -> None:
     found = loopguard.compare(*runs)
     said = {panel.key: panel.sentence for panel in panels(found)}
-    assert said["changes"] == "2 prompts that looped are clean, 1 that were clean loop (McNemar's exact test: p = 1)."
+    assert said["changes"] == "2 prompts that looped are clean, 1 that was clean loops (McNemar's exact test: p = 1)."
     assert said["change"].startswith("Greedy: 75.0 % before, 25.0 % after; sampled: 25.0 % before, 25.0 % after;")
     low, high = newcombe(1, 2, 0, 1)
     assert said["differences"].startswith(

@@ -6,6 +6,7 @@ import gc
 import json
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import polars as pl
 import pytest
 
 import loopguard
-from loopguard import Recipe, Run, build_prefs
+from loopguard import Recipe, Run, build_prefs, open_run
 from loopguard.errors import InputError
 from loopguard.look.headline import headline
 from loopguard.look.page import single
 from loopguard.look.subject import open_subject
+from loopguard.prefs.database import hold, is_worked_on
 from loopguard.prefs.ledger import Ledger
 from loopguard.prefs.outputs import TABLES
 from tests.prefs.commands import Running
@@ -87,7 +89,50 @@ def test_the_page_says_how_far_it_is(killed: Path) -> None:
     assert "Still going: 5 of 8 prompts are through, and this page is of those." in page
     assert "Loop rate by category" in page
     assert "All 5 prompts are here." in page
-    assert single(open_subject(killed / "run")) == page, "after the kill the same is there"
+    after = single(open_subject(killed / "run"))
+    assert '<h1 dir="auto">run · stopped: 5 of 8 prompts</h1>' in after
+    assert "Stopped: no process works on it. 5 of 8 prompts are through" in after
+    for text in (page, after):
+        assert text.count(" prompts are through, and this page is of those") == 1
+    assert after.split("Loop rate by category")[1:] == page.split("Loop rate by category")[1:], "all else is the same"
+
+
+def test_where_it_cannot_be_told_whether_it_is_still_going(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("filelock.FileLock.acquire", no_right)  # root may lock anything: no folder here is forbidden
+    assert is_worked_on(killed / "run") is None
+    assert open_run(killed / "run").status().working is None
+    page = single(open_subject(killed / "run"))
+    assert "run · not finished: 5 of 8 prompts" in page
+    assert "If it was stopped, the same command goes on with it." in page
+
+
+def no_right(*_: object, **__: object) -> None:
+    raise PermissionError
+
+
+def test_looking_at_a_run_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+    """`is_worked_on` has the lock for an instant: a run that starts in that instant waits for it."""
+    (tmp_path / "run").mkdir()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            is_worked_on(tmp_path / "run")
+            stop.wait(0.01)
+
+    looking = threading.Thread(target=look)
+    hold(tmp_path / "run").release()
+    looking.start()
+    try:
+        for _ in range(50):
+            held = hold(tmp_path / "run")
+            assert is_worked_on(tmp_path / "run") is True
+            held.release()
+            assert is_worked_on(tmp_path / "run") in (True, False)
+    finally:
+        stop.set()
+        looking.join()
+    assert is_worked_on(tmp_path / "run") is False
 
 
 def test_its_figures_are_those_that_the_finished_run_gives(killed: Path, tmp_path: Path, prompts: Path) -> None:
@@ -135,7 +180,7 @@ def test_from_python_and_beside_another_run(killed: Path, tmp_path: Path) -> Non
     pytest.importorskip("altair")
     assert run.plots.loop_rate(by="category").to_dict()["title"]["text"] == "Loop rate by category"
     found = loopguard.compare(run, run)
-    assert found.notes[0].startswith(f"{run.path}: Still going: 5 of 8 prompts are through")
+    assert found.notes[0].startswith(f"{run.path}: Stopped: no process works on it. 5 of 8 prompts are through")
 
 
 def test_nothing_answered(prompts: Path, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     (run / "summary.json").write_text(json.dumps(told))
     assert open_subject(run).notes == (
         "The run is not finished: 6 of 10 prompts have no answers yet.",
-        "1 prompts failed; the next run asks them again.",
+        "1 prompt failed; the next run asks it again.",
         "The tables and summary.json are not of one session: the run may be writing right now.",
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from loopguard import Recipe, build_prefs, open_run
 from loopguard.prefs.ledger import Ledger
+from loopguard.prefs.told import now
 
 
 def test_another_judge_begins_at_zero(tmp_path: Path) -> None:
@@ -22,7 +23,10 @@ def test_another_judge_begins_at_zero(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "run") as ledger:
         ledger.put("fingerprint", "that of a session with a judge, killed before it asked")
     begun = open_run(tmp_path / "run").status()
-    assert (begun.total, begun.done, begun.missing) == (2, 0, 2)
+    assert (begun.total, begun.done, begun.missing, begun.working) == (2, 0, 2, False)
+    assert now(begun) == "stopped; the same command goes on with it"
+    with Ledger.open(tmp_path / "run"):
+        assert now(open_run(tmp_path / "run").status()) == "a process works on it"
     second = build_prefs(
         ["What?", "Why?"], recipe.override({"judge.spec": "helpfulness"}), out=tmp_path / "run"
     ).status()

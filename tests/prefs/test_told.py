@@ -57,6 +57,7 @@ def test_an_unfinished_run_shows_how_far_it_is(run: Run) -> None:
     assert again.unfinished
     told = rows(again._repr_html_())
     assert told["prompts"] == "2 of 2 done, 0 missing, 0 failed"
+    assert told["now"] == "everything is answered"
     assert told["loop rate sampled"].startswith("0.0% (0 of 2;")
 
 
