@@ -51,7 +51,7 @@ def test_unreadable_is_three_and_too_many_loops_four(tmp_path: Path) -> None:
     done = scan(good, tmp_path / "b.parquet")
     assert done.returncode == 3
     assert f"loopguard: not read: {tmp_path}/b.parquet cannot be read as Parquet" in done.stderr
-    assert "loopguard: 1 rows not read: 1 broken_json" in done.stderr
+    assert "loopguard: 1 row not read: 1 broken_json" in done.stderr
     assert scan(good, tmp_path / "b.parquet", "--fail-above", "0.1").returncode == 4
 
 
