@@ -55,8 +55,8 @@ $(CONSUMERS_READY): pyproject.toml constraints-consumers.txt
 	$(CONSUMERS_VENV)/bin/python -m pip install --quiet --no-deps --target $(AXOLOTL_TRL) trl==1.9.0
 	@touch $(CONSUMERS_READY)
 
-demo: $(READY)   ## the main job on the embedded model: five to ten minutes on 2 cores, ends with a table and a pair
-	$(BIN)/loopguard build-prefs pipelines/demo_prompts.jsonl --pipeline demo --out runs/demo
+demo: $(READY)   ## the main job on the embedded model: three to six minutes on 2 cores, ends with a table and a pair
+	$(BIN)/loopguard build-prefs pipelines/demo_prompts.jsonl --limit 8 --pipeline demo --out runs/demo
 
 test: $(READY)   ## all tests but those of the targets below
 	$(BIN)/python -m pytest -m 'not notebooks' -n auto --dist worksteal
