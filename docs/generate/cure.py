@@ -80,3 +80,57 @@ def _mcnemar(one: dict[str, Any]) -> str:
 def _change(one: dict[str, Any]) -> str:
     points = [f"{100 * one[name]:+.1f}" for name in ("change", "low", "high")]
     return f"{points[0]} points ({points[1]} to {points[2]}; bootstrap over prompts)"
+
+
+_SETTINGS = {
+    "sft_weight": lambda value: f"likelihood term {value:g}" if value else "no likelihood term",
+    "trim_loops": lambda value: f"loops trimmed to {value} copies" if value else "loops left whole",
+    "eos_on_truncated": lambda value: f"{'an' if value else 'no'} end of sequence on cut rejected texts",
+}
+
+
+def trials(name: str) -> str:
+    """One line a training on the same pairs: what it did otherwise, what came of it, and whether that is more than chance."""
+    results = figures.result(name)
+    rows = [("training", "greedy answers that loop", "against the first", "sampled", "right", "perplexity", "tokens")]
+    before, clean = results["before"], results["clean before"]
+    texts = next(iter(results["trials"].values()))["ordinary text"]
+    rows.append(("none", *_row(before, clean, texts and texts["before"], "")))
+    for number, trial in enumerate(results["trials"].values()):
+        told = [_SETTINGS.get(key, lambda v, key=key: f"{key} {v:g}")(value) for key, value in trial["differs"].items()]
+        ordinary = trial["ordinary text"]
+        row = _row(
+            trial["after"],
+            trial["clean"] and trial["clean"]["after"],
+            ordinary and ordinary["after"],
+            _mcnemar(trial["against the first"]["greedy"]) if number else "",
+        )
+        rows.append((", ".join(told) or "as above", *row))
+    return figures.table(rows[1:], rows[0])
+
+
+def _row(side: dict[str, Any], clean: Any, ordinary: Any, held: str) -> tuple[str, ...]:
+    (greedy,), (sampled,) = _rates(side["greedy"]), _rates(side["sampled"])
+    right = f"{clean['right']['count']} of {clean['right']['total']}" if clean else ""
+    perplexity = f"{ordinary['perplexity']:.2f}" if ordinary else ""
+    return (
+        greedy,
+        held.replace("before only", "there only").replace("after only", "here only"),
+        sampled,
+        right,
+        perplexity,
+        f"{side['median_tokens']:.0f}",
+    )
+
+
+def again(*names: str) -> str:
+    """One line a time that the whole circle was gone, sampling included."""
+    rows = [("raw result", "pairs", "greedy answers that loop", "sampled ones", "right", "perplexity")]
+    for name in names:
+        results = figures.result(name)
+        before, after, clean, texts = (results[key] for key in ("before", "after", "clean", "ordinary text"))
+        rates = [f"{before[one]['rate']:.1%} -> {after[one]['rate']:.1%}" for one in ("greedy", "sampled")]
+        right = f"{clean['before']['right']['count']} -> {clean['after']['right']['count']} of {clean['after']['right']['total']}"
+        perplexity = f"{texts['before']['perplexity']:.2f} -> {texts['after']['perplexity']:.2f}"
+        rows.append((f"`{name}.json`", f"{results['pairs']}", *rates, right, perplexity))
+    return figures.table(rows[1:], rows[0])

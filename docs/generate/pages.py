@@ -26,6 +26,8 @@ MAKERS: dict[str, Callable[..., str]] = {
     "machine": lambda: f"Measured on {figures.machine()}.",
     "cure": cure.table,
     "cure-training": cure.training,
+    "cure-trials": cure.trials,
+    "cure-again": cure.again,
     "command": command.reference,
     "recipe": schemas.recipe,
     "judge": schemas.judge,
