@@ -110,13 +110,15 @@ class TerminalWatcher:
 
     def _figures(self) -> str:
         rate = self._session / max(time.monotonic() - self._begun, 1e-6)
-        loops = f"{self._looping / self._outputs:.1%} of outputs loop" if self._outputs else ""
-        failed = f", {self._failed:,} failed" if self._failed else ""
+        said = [
+            f"{1 / rate:.0f} s a prompt" if 0 < rate < 0.1 else f"{rate:{'.2g' if rate < 10 else ',.0f'}} prompts/s"
+        ]
+        if self._outputs:
+            said.append(f"{self._looping / self._outputs:.1%} of outputs loop")
+        if self._failed:
+            said.append(f"{self._failed:,} failed")
         spent = self._purse.told(through=self._session, left=self._total - self._done) if self._purse else ""
-        said = f"{loops}{failed}" + (f"; {spent}" if spent else "")
-        if 0 < rate < 0.1:
-            return f"{1 / rate:.0f} s a prompt, {said}"
-        return f"{rate:.2g} prompts/s, {said}" if rate < 10 else f"{rate:,.0f} prompts/s, {said}"
+        return ", ".join(said) + (f"; {spent}" if spent else "")
 
     def _start(self, what: str) -> None:
         if not self._live:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from rich.console import Console
 import loopguard as library
 from loopguard.console import loop_in_words, marked, plain_table, put
 from loopguard.loops.show import pieces
-from tests.prefs.commands import loopguard
+from loopguard.terminal import TerminalWatcher
+from tests.prefs.commands import PROGRESS, loopguard
 from tests.pseudo_terminal import lines, on_terminal
 
 PERIOD = "let me check that once more, shall we? "
@@ -304,3 +306,30 @@ def test_marks_of_a_loop() -> None:
 def test_a_loop_in_words() -> None:
     assert loop_in_words("near", False, 1587.46) == "near loop, left again, x 1,587.5"
     assert loop_in_words("verbatim", True, 4.0) == "verbatim loop, to the end, x 4.0"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "prompts", "counts", "line"),
+    [
+        (40.0, 1, (0, 0, 1), "1 of 30 prompts; 40 s a prompt, 1 failed; about 19 min left\n"),
+        (40.0, 20, (120, 3, 0), "20 of 30 prompts; 0.5 prompts/s, 2.5% of outputs loop; about 20 s left\n"),
+        (2.0, 26, (150, 75, 2), ""),
+    ],
+)
+def test_a_line_of_progress_where_there_is_no_terminal(
+    seconds: float,
+    prompts: int,
+    counts: tuple[int, int, int],
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    watcher = TerminalWatcher()
+    watcher.asking(total=30, done=0)
+    clock[0] += seconds
+    outputs, looping, failed = counts
+    watcher.through(prompts, outputs=outputs, looping=looping, failed=failed)
+    assert capsys.readouterr().err == line
+    assert PROGRESS.sub("", f"before\n{line}after\n") == "before\nafter\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -22,6 +23,9 @@ TABLES = ("candidates.parquet", "preferences.parquet", "preferences.jsonl", "ski
 PATIENCE = 600.0
 """Seconds that anything may take before the test gives up: machines are slow at times."""
 
+PROGRESS = re.compile(r"^[\d,]+ of [\d,]+ prompts; .*; about .* left\n", re.MULTILINE)
+"""A line of progress where there is no terminal (loopguard/terminal.py, every 30 s)."""
+
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a command: no key of the developer's, no colours, no proxy."""
@@ -32,8 +36,8 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def loopguard(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`loopguard ARGUMENTS`, run to its end."""
-    return subprocess.run(
+    """`loopguard ARGUMENTS`, run to its end. Its stderr is without the lines of progress that a slow machine makes it print."""
+    done = subprocess.run(
         [sys.executable, "-m", "loopguard", *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -42,6 +46,8 @@ def loopguard(*arguments: object, cwd: Path | None = None, **variables: str) -> 
         cwd=cwd,
         env=environment(**variables),
     )
+    done.stderr = PROGRESS.sub("", done.stderr)
+    return done
 
 
 class Running:
