@@ -92,10 +92,11 @@ _SETTINGS = {
 def trials(name: str) -> str:
     """One line a training on the same pairs: what it did otherwise, what came of it, and whether that is more than chance."""
     results = figures.result(name)
-    rows = [("training", "greedy answers that loop", "against the first", "sampled", "right", "perplexity", "tokens")]
+    held = "against the first"
+    rows = [("training", "greedy answers that loop", held, "sampled ones", held, "right", "perplexity", "tokens")]
     before, clean = results["before"], results["clean before"]
     texts = next(iter(results["trials"].values()))["ordinary text"]
-    rows.append(("none", *_row(before, clean, texts and texts["before"], "")))
+    rows.append(("none", *_row(before, clean, texts and texts["before"], None)))
     for number, trial in enumerate(results["trials"].values()):
         told = [_SETTINGS.get(key, lambda v, key=key: f"{key} {v:g}")(value) for key, value in trial["differs"].items()]
         ordinary = trial["ordinary text"]
@@ -103,20 +104,21 @@ def trials(name: str) -> str:
             trial["after"],
             trial["clean"] and trial["clean"]["after"],
             ordinary and ordinary["after"],
-            _mcnemar(trial["against the first"]["greedy"]) if number else "",
+            trial[held] if number else None,
         )
         rows.append((", ".join(told) or "as above", *row))
     return figures.table(rows[1:], rows[0])
 
 
-def _row(side: dict[str, Any], clean: Any, ordinary: Any, held: str) -> tuple[str, ...]:
+def _row(side: dict[str, Any], clean: Any, ordinary: Any, held: dict[str, Any] | None) -> tuple[str, ...]:
     (greedy,), (sampled,) = _rates(side["greedy"]), _rates(side["sampled"])
     right = f"{clean['right']['count']} of {clean['right']['total']}" if clean else ""
     perplexity = f"{ordinary['perplexity']:.2f}" if ordinary else ""
     return (
         greedy,
-        held.replace("before only", "there only").replace("after only", "here only"),
+        _mcnemar(held["greedy"]).replace("before only", "there only").replace("after only", "here only") if held else "",
         sampled,
+        _change(held["sampled"]) if held else "",
         right,
         perplexity,
         f"{side['median_tokens']:.0f}",
