@@ -116,7 +116,9 @@ def _row(side: dict[str, Any], clean: Any, ordinary: Any, held: dict[str, Any] |
     perplexity = f"{ordinary['perplexity']:.2f}" if ordinary else ""
     return (
         greedy,
-        _mcnemar(held["greedy"]).replace("before only", "there only").replace("after only", "here only") if held else "",
+        _mcnemar(held["greedy"]).replace("before only", "there only").replace("after only", "here only")
+        if held
+        else "",
         sampled,
         _change(held["sampled"]) if held else "",
         right,
