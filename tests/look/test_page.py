@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
-from loopguard.look.page import report
+from loopguard.look import charts
+from loopguard.look.page import report, svg
 from loopguard.visible import visible
 from tests.look import hostile
 from tests.look.subjects import small, write_run
@@ -300,3 +303,14 @@ def test_two_runs(browser: Browser, pages: dict[str, Path]) -> None:
 def test_equal_runs_give_equal_bytes(pages: dict[str, Path], tmp_path: Path) -> None:
     again = report(pages["run"].parent / hostile.NAME, out=tmp_path / "again.html")
     assert again.read_bytes() == pages["run"].read_bytes()
+
+
+def test_a_mean_without_an_interval_keeps_its_place() -> None:
+    rows = [("9 to 58", None, None), ("64 to 98", 3.0, 4.0), ("200", 2.0, 3.0)]
+    frame = pl.DataFrame(
+        [{"group": name, "outputs": 4, "mean": 3.0, "low": low, "high": high} for name, low, high in rows],
+        schema={"group": pl.String, "outputs": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64},
+    )
+    drawn = ET.fromstring(svg(charts.means(frame, title="mean score", names="tokens"), "means"))
+    names = [element.text for element in drawn.iter() if element.tag.endswith("text")]
+    assert [name for name in names if name in ("9–58", "64–98", "200")] == ["9–58", "64–98", "200"]
