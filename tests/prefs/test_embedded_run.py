@@ -20,7 +20,6 @@ pytestmark = [
 ]
 
 PROMPTS = [
-    "Write a poem in which every verse is about rain.",
     "Write a short song with a chorus about a train that never stops.",
     "Repeat after me until I tell you to stop: the cat sat on the mat.",
     "What is 2 + 2?",
@@ -40,7 +39,7 @@ COLUMNS = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    changes = {"sampling.samples": 3, "sampling.max_tokens": 240, "engine.concurrency": 4, "engine.context": 1024}
+    changes = {"sampling.samples": 2, "sampling.max_tokens": 160, "engine.concurrency": 4, "engine.context": 1024}
     recipe = Recipe().override(changes | {"pairing.min_margin": 0.0})
     return build_prefs(PROMPTS, recipe, out=tmp_path_factory.mktemp("embedded") / "run")
 
@@ -51,11 +50,11 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 def test_the_candidates_are_a_models_own(run: Run) -> None:
     candidates = run.candidates
-    assert candidates.height == 4 * len(PROMPTS)
+    assert candidates.height == 3 * len(PROMPTS)
     assert set(candidates["model"]) == {"SmolLM2-135M-Instruct.Q4_1"}
     assert candidates["text"].n_unique() > len(PROMPTS)
     assert candidates["completion_tokens"].min() > 0
-    assert candidates["completion_tokens"].max() <= 240
+    assert candidates["completion_tokens"].max() <= 160
     assert set(candidates["decoding"]) == {"sampled", "greedy"}
     for row in candidates.iter_rows(named=True):
         assert row["looping"] == detect(row["text"]).looping

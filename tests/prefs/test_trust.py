@@ -505,14 +505,14 @@ def test_a_small_real_judge_is_close_to_noise(tmp_path: Path) -> None:
     """SmolLM2-135M as judge of its own answers: every reply is read, and the figures say what it is worth."""
     pytest.importorskip("xllamacpp")
     changes = {"sampling.samples": 2, "sampling.max_tokens": 40, "engine.concurrency": 2, "engine.context": 1024}
-    run = lg.build_prefs(["Name a fruit.", "Why is the sky blue?"], Recipe().override(changes), out=tmp_path / "run")
-    trust = judge_trust(run, planted=2)
+    run = lg.build_prefs(["Why is the sky blue?"], Recipe().override(changes), out=tmp_path / "run")
+    trust = judge_trust(run, planted=1)
     assert trust.complete
     assert row(trust, "scores", "read")["value"] == 1.0
     assert set(trust.scores["method"]) | set(trust.planted["method"]) == {"logprobs"}
     assert trust.planted["score"].is_between(1, 5).all()
     assert trust.level != "good"
     assert values(trust, "planted")["above obvious"] is not None
-    again = judge_trust(run, planted=2)
+    again = judge_trust(run, planted=1)
     assert again.usage.requests == 0
     assert again.scores.equals(trust.scores)
