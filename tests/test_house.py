@@ -116,8 +116,11 @@ def test_the_detector_knows_no_files() -> None:
     assert {part(name) for name in seen} <= {"loops", "records", "errors"}
 
 
-def test_the_kernel_knows_nothing_of_the_project() -> None:
-    assert not [name for name in imported(PACKAGE / "loops" / "repetition.py") if name.startswith("loopguard")]
+def test_the_kernels_know_nothing_of_the_project() -> None:
+    loops = PACKAGE / "loops"
+    assert not [name for name in imported(loops / "grams.py") if name.startswith("loopguard")]
+    own = {name for name in imported(loops / "repetition.py") if name.startswith("loopguard")}
+    assert own == {"loopguard.loops.grams"}
 
 
 def test_records_load_nothing() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loopguard.loops.grams import GRAM, WINDOW, kernel
 from loopguard.loops.repetition import (
     BEST,
-    GRAM,
     LAST_MUCH,
     NOTED,
     OPEN,
@@ -21,9 +21,7 @@ from loopguard.loops.repetition import (
     RUNS,
     SCORE,
     STATE,
-    WINDOW,
     advance,
-    kernel,
 )
 from loopguard.loops.rules import END, LOOPS, PERIOD, START, judge
 from loopguard.loops.words import LEXER, STATE_OF_LEXER, WORD, split
@@ -55,9 +53,12 @@ class Workspace:
         self.chain = np.empty(size, np.int32)
         self.again = np.empty(size, np.uint8)
         self.tables = np.full((2, 2 << table_bits(longest)), -1, np.int32)
+        self.state = np.empty(STATE, np.int64)
+        self.runs = np.empty((RUNS, RUN), np.int64)
+        self.lexer = np.empty(LEXER, np.int64)
 
     def arrays(self) -> tuple[Any, ...]:
-        """In the order the kernels take them."""
+        """Those that `advance` takes, in its order."""
         return (
             self.symbols, self.values, self.kinds, self.weights, self.starts, self.grams, self.back, self.chain, self.again,
             self.tables,
@@ -121,8 +122,9 @@ def fill_figures(
     """One row of the figures."""
     row[BYTES], row[LENGTH], row[SYMBOLS], row[COUNT] = size, length, count, found
     row[STRETCH_SCORE], row[OPEN_SCORE] = state[BEST + SCORE], max(0, state[OPEN + SCORE])
-    row[LOUD] = np.int64(loud * 1e6)
-    row[RUN_BYTES] = runs[:, RUN_WASTED].max()
+    row[LOUD], row[RUN_BYTES] = np.int64(loud * 1e6), 0
+    for k in range(RUNS):
+        row[RUN_BYTES] = max(row[RUN_BYTES], runs[k, RUN_WASTED])
 
 
 @kernel
@@ -145,9 +147,11 @@ def scan_texts(
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
     tables: NDArray[np.int32],
+    state: NDArray[np.int64],
+    runs: NDArray[np.int64],
+    lexer: NDArray[np.int64],
 ) -> None:
     """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`."""
-    state, runs, lexer = np.empty(STATE, np.int64), np.empty((RUNS, RUN), np.int64), np.empty(LEXER, np.int64)
     base, total = 0, 0
     tables[:] = -1
     for row in range(low, high):
@@ -207,10 +211,11 @@ def scan_tokens(
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
     tables: NDArray[np.int32],
+    state: NDArray[np.int64],
+    runs: NDArray[np.int64],
+    lexer: NDArray[np.int64],
 ) -> None:
     """The same for token ids; positions in tokens."""
-    state, runs = np.empty(STATE, np.int64), np.empty((RUNS, RUN), np.int64)
-    nothing = np.empty(0, np.uint8)
     base, total = 0, 0
     tables[:] = -1
     longest = 0
@@ -249,7 +254,7 @@ def scan_tokens(
         )
         base += ids.size
         size = ids.size * TOKEN_BYTES
-        found, loud = judge(ids.size, size, nothing, starts, again, limits, state, runs, loops[total : total + LOOPS])
+        found, loud = judge(ids.size, size, kinds[:0], starts, again, limits, state, runs, loops[total : total + LOOPS])
         for k in range(total, total + found):
             loops[k, START] //= TOKEN_BYTES
             loops[k, END] //= TOKEN_BYTES

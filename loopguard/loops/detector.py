@@ -136,10 +136,11 @@ class Detector:
 
         def work(worker: int) -> None:
             room = _room(longest)
+            scratch = (*room.arrays(), room.state, room.runs, room.lexer)
             loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
             for part in range(worker, len(parts), workers):
                 low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)
-                kernel(low, high, offsets, values, self.rule, self.limits, figures, loops, *room.arrays())
+                kernel(low, high, offsets, values, self.rule, self.limits, figures, loops, *scratch)
                 parts[part] = loops[: figures[low:high, batch.COUNT].sum()].copy()
 
         if workers == 1:

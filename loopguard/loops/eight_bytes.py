@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from loopguard.loops.repetition import kernel
+from loopguard.loops.grams import kernel
 
 _EACH, _HIGH = 0x0101010101010101, np.uint64(0x8080808080808080)
 _LOW = np.uint64(0x7F * _EACH)

@@ -14,34 +14,16 @@ Cutting the input into pieces changes nothing, so one code serves a whole text, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+from loopguard.loops.grams import GRAM, ODD, OUT, WINDOW, enter, equal, kernel, nearest, numbered, seen_before, slot_of
 
-
-def kernel(function: F) -> F:
-    """Compiled, without the interpreter lock, and kept on disk; where no folder can be written, compiled anew in each process."""
-    try:
-        return cast(F, njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        return cast(F, njit(nogil=True)(function))
-
-
-GRAM = 5
-"""Symbols in an n-gram: about 24 bytes of prose, as 5 or 6 tokens of a BPE are."""
 NUMBER = 2
 """Kind of a symbol that is a number: all numbers share one symbol, `values >> 5` is what they say."""
 PIECE = 4
 """Kind of a symbol that is one letter of a run without spaces: new ones cost their weight only."""
 
-WINDOW = 1 << 13
-"""Symbols after which a generation of the tables is full: an n-gram is remembered for one to two windows, 36 to 72 KB of prose.
-So the tables stay in the cache, and no period longer than that is found."""
 RUNS = 8
 """Runs kept for each sequence: those that waste most."""
 
@@ -56,113 +38,6 @@ SCORE, FROM, TO, FIRST, STEPS, BACKS, COUNTED, FRESH, KNOWN, LETTERS, MARKS, PIE
 
 # columns of a run
 RUN_BEGIN, RUN_END, RUN_PERIOD, RUN_WEIGHT, RUN_WASTED, RUN_KNOWN, RUN = range(7)
-
-_ODD = np.uint64(0x9E3779B97F4A7C15)
-_OUT = np.uint64(pow(0x9E3779B97F4A7C15, GRAM + 1, 1 << 64))
-
-
-@kernel
-def _equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int, exact: bool) -> bool:
-    for k in range(GRAM):
-        if symbols[i - k] != symbols[j - k] or (exact and values[i - k] != values[j - k]):
-            return False
-    return True
-
-
-@kernel
-def _exact(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
-    """A symbol that differs from number to number; that of no number is the symbol itself."""
-    return symbols[i] ^ (np.uint64(values[i]) * _OUT)  # type: ignore[no-any-return]
-
-
-@kernel
-def _hash(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
-    """The hash of the n-gram that ends at `i`, its numbers included."""
-    value = np.uint64(0)
-    for k in range(GRAM - 1, -1, -1):
-        value = (value + _exact(symbols, values, i - k)) * _ODD
-    return value
-
-
-@kernel
-def _seen(
-    symbols: NDArray[np.uint64],
-    values: NDArray[np.int64],
-    i: int,
-    value: np.uint64,
-    exact: bool,
-    table: NDArray[np.int32],
-    bits: int,
-    base: int,
-) -> tuple[int, int]:
-    """The last position of the n-gram ending at `i`, or -1; and `i` takes its place. Also the number of slots looked at.
-
-    A table holds two generations of a window each. What an earlier text or generation left behind counts as empty.
-    """
-    mask = (1 << bits) - 1
-    first = np.int64(((value ^ (value >> np.uint64(32))) * _ODD) >> np.uint64(64 - bits))
-    age = i // WINDOW
-    found, looked = -1, 0
-    for old in range(1 + (age > 0)):
-        half = ((age - old) & 1) << bits
-        born = base + (age - old) * WINDOW
-        slot = first
-        while True:
-            j = int(table[half + slot])
-            if j < born or j >= born + WINDOW:
-                break
-            looked += 1
-            if _equal(symbols, values, i, j - base, exact):
-                found = j - base
-                break
-            slot = (slot + 1) & mask
-        if old == 0:
-            table[half + slot] = base + i
-        if found >= 0:
-            break
-    return found, looked
-
-
-@kernel
-def _numbered(values: NDArray[np.int64], i: int) -> bool:
-    """Whether the n-gram that ends at `i` holds a number."""
-    any_bit = np.int64(0)
-    for k in range(GRAM):
-        any_bit |= values[i - k]
-    return any_bit != 0  # type: ignore[no-any-return]
-
-
-@kernel
-def _nearest(
-    symbols: NDArray[np.uint64],
-    values: NDArray[np.int64],
-    i: int,
-    j: int,
-    exact: NDArray[np.int32],
-    bits: int,
-    base: int,
-) -> int:
-    """The last position of the n-gram ending at `i` with the same numbers; `j` is the last one with any numbers."""
-    k, _ = _seen(symbols, values, i, _hash(symbols, values, i), True, exact, bits, base)
-    return j if _equal(symbols, values, i, j, True) else k
-
-
-@kernel
-def enter(
-    symbols: NDArray[np.uint64],
-    values: NDArray[np.int64],
-    grams: NDArray[np.uint64],
-    low: int,
-    high: int,
-    tables: NDArray[np.int32],
-    bits: int,
-    base: int,
-) -> None:
-    """Enter the n-grams that end in `low` to `high`, which a run has passed over; `grams` holds their hashes."""
-    for i in range(low, high):
-        j, _ = _seen(symbols, values, i, grams[i], False, tables[0], bits, base)
-        if j >= 0 and _numbered(values, i):
-            _nearest(symbols, values, i, j, tables[1], bits, base)
 
 
 @kernel
@@ -281,18 +156,22 @@ def advance(
     """
     loose, exact = tables[0], tables[1]
     enough, cost, least, reach = rule[0], rule[1], rule[2], rule[3]
-    shift, mask = np.uint64(64 - bits), (1 << bits) - 1
+    mask = (1 << bits) - 1
     hashed, period, last_much = np.uint64(state[HASH]), state[PERIOD], state[LAST_MUCH]
     hits, settled, compared = state[HITS], state[SETTLED], 0
     score, steps, backs, counted = state[OPEN + SCORE], state[OPEN + STEPS], state[OPEN + BACKS], state[OPEN + COUNTED]
     news, to, known, best = state[OPEN + FRESH], state[OPEN + TO], state[OPEN + KNOWN], state[BEST + SCORE]
     letters, marks, pieces = state[OPEN + LETTERS], state[OPEN + MARKS], state[OPEN + PIECES]
     rising = False
+    age = low // WINDOW
+    born, half, turn = base + age * WINDOW, (age & 1) << bits, (age + 1) * WINDOW
     for i in range(low, high):
+        if i == turn:
+            born, half, turn = born + WINDOW, half ^ (1 << bits), turn + WINDOW
         symbol = symbols[i]
-        hashed = (hashed + symbol) * _ODD
+        hashed = (hashed + symbol) * ODD
         if i >= GRAM:
-            hashed -= symbols[i - GRAM] * _OUT
+            hashed -= symbols[i - GRAM] * OUT
         grams[i] = hashed
         far = 0
         if period > 0 and symbol == symbols[i - period] and values[i] == values[i - period]:
@@ -307,24 +186,23 @@ def advance(
                 period = 0
                 state[PERIOD], state[NOTED] = 0, -1
             if i >= GRAM - 1:
+                # the newest generation is looked through here, the same as in `_seen`, without the call
                 j = -1
-                if i < WINDOW:
-                    # the first generation, the whole of most texts: the same as `_seen`, without the call
-                    slot = np.int64(((hashed ^ (hashed >> np.uint64(32))) * _ODD) >> shift)
-                    while loose[slot] >= base:
-                        j = int(loose[slot]) - base
-                        compared += 1
-                        if _equal(symbols, values, i, j, False):
-                            break
-                        j = -1
-                        slot = (slot + 1) & mask
-                    loose[slot] = base + i
-                else:
-                    j, looked = _seen(symbols, values, i, hashed, False, loose, bits, base)
+                slot = half | slot_of(hashed, bits)
+                while loose[slot] >= born:
+                    compared += 1
+                    j = int(loose[slot]) - base
+                    if equal(symbols, values, i, j, False):
+                        break
+                    j = -1
+                    slot = half | ((slot + 1) & mask)
+                loose[slot] = base + i
+                if j < 0 and born > base:
+                    j, looked = seen_before(symbols, values, i, hashed, False, loose, bits, base, i // WINDOW - 1)
                     compared += looked
                 if j >= 0:
                     far = i - j
-                    k = _nearest(symbols, values, i, j, exact, bits, base) if _numbered(values, i) else j
+                    k = nearest(symbols, values, i, j, exact, bits, base) if numbered(values, i) else j
                     if k >= 0:
                         period = i - k
                         state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from loopguard.loops.grams import GRAM, kernel
 from loopguard.loops.repetition import (
     BACKS,
     BEST,
@@ -16,7 +17,6 @@ from loopguard.loops.repetition import (
     FIRST,
     FRESH,
     FROM,
-    GRAM,
     HITS,
     KNOWN,
     LETTERS,
@@ -32,7 +32,6 @@ from loopguard.loops.repetition import (
     SCORE,
     STEPS,
     TO,
-    kernel,
 )
 
 LOOPS = RUNS + 2

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.detector import Detector, Tokens, to_ids, to_utf8
-from loopguard.loops.repetition import GRAM, WINDOW, advance, enter
+from loopguard.loops.grams import GRAM, WINDOW, enter
+from loopguard.loops.repetition import advance
 from loopguard.loops.settings import DetectorSettings
 from loopguard.loops.words import START, WORD, fresh_lexer, split
 from loopguard.records import Verdict

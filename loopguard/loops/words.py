@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopguard.loops.eight_bytes import capitals, eight_bytes, small_letters
-from loopguard.loops.repetition import NUMBER, PIECE, kernel
+from loopguard.loops.grams import kernel
+from loopguard.loops.repetition import NUMBER, PIECE
 
 MARK, WORD, BLANK, IDEOGRAPH = 0, 1, 3, 5
 """Kinds of symbols. PIECE: one more letter of a run without spaces (base64, 'nansannansan'), IDEOGRAPH: one CJK character."""
@@ -111,7 +112,7 @@ def split(
             if lex == _SPACE and length < LONGEST_BLANK:
                 length += 1
                 continue
-        elif lex == _CONTINUES and state >= 0 and i - 1 - start < _LONGEST_SYMBOL:
+        elif lex == _CONTINUES and state >= 0 and state != _SPACE and i - 1 - start < _LONGEST_SYMBOL:
             if lane != 0:
                 value, lane = (value ^ lane) * _PRIME, np.uint64(0)
             value = value * _SLIDE + np.uint64(byte) if deep else (value ^ np.uint64(byte)) * _PRIME
@@ -142,6 +143,17 @@ def split(
             deep = True
             length = LONGEST_BLANK + 1
             kind = np.uint8(BLANK if lex == _SPACE else PIECE)
+            # one letter or digit after the other, the same as once round the loop for each
+            while lex != _SPACE and i < high and _LEX[data[i]] == state:
+                symbols[count] = _finish(value, lane, glued)
+                values[count] = 0
+                weights[count] = i - start - np.int64(glued)
+                kinds[count] = kind
+                starts[count] = start
+                count += 1
+                start, glued = i, np.uint64(0)
+                value = value * _SLIDE + np.uint64(data[i])
+                i += 1
             continue
         deep = False
         state = np.int64(_OWN if lex == _CONTINUES else lex)

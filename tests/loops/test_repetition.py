@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopguard.loops.batch import Workspace, fresh_state, table_bits
+from loopguard.loops.grams import GRAM
 from loopguard.loops.repetition import (
     COMPARED,
-    GRAM,
     RUN_BEGIN,
     RUN_END,
     RUN_PERIOD,

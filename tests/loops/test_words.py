@@ -57,6 +57,7 @@ def test_cutting_changes_no_symbol(data: bytes, draw: st.DataObject | None) -> N
 
 @given(st.lists(st.one_of(texts, anything), min_size=2, max_size=6))
 @settings(max_examples=300, deadline=None)
+@example(data=[b" ", b" \x80", b"  ", b"  \x80", b"a"])
 def test_equal_symbols_have_equal_bytes(data: list[bytes]) -> None:
     meaning: dict[tuple[int, int], bytes] = {}
     for symbol, number, _, _, text in at_once(b"\n".join(data)):

@@ -1,0 +1,180 @@
+"""Where an n-gram came last: hash tables of two generations, in numba kernels.
+
+A table holds the n-grams of the window that is being filled and of the one before, each in a half of its own; what an earlier
+text or generation left behind counts as empty, so that no table is ever cleared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compiled, without the interpreter lock, and kept on disk; where no folder can be written, compiled anew in each process.
+
+    No kernel makes an array, so nobody counts who refers to one (`_nrt`): an atomic step for each array that one kernel hands
+    to another takes longer than most of them do.
+    """
+    compiled: Any = njit
+    try:
+        return cast(F, compiled(cache=True, nogil=True, _nrt=False)(function))
+    except RuntimeError:
+        return cast(F, compiled(nogil=True, _nrt=False)(function))
+
+
+GRAM = 5
+"""Symbols in an n-gram: about 24 bytes of prose, as 5 or 6 tokens of a BPE are."""
+WINDOW = 1 << 13
+"""Symbols after which a generation of the tables is full: an n-gram is remembered for one to two windows, 36 to 72 KB of prose.
+So the tables stay in the cache, and no period longer than that is found."""
+
+ODD = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, near 2^64 over the golden ratio: what an n-gram's hash is multiplied with for each symbol."""
+OUT = np.uint64(pow(0x9E3779B97F4A7C15, GRAM + 1, 1 << 64))
+"""What takes the symbol that leaves an n-gram out of its hash."""
+
+
+@kernel
+def equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int, exact: bool) -> bool:
+    """Whether the same n-gram ends at `i` and at `j`; `exact`: with the same numbers."""
+    for k in range(GRAM):
+        if symbols[i - k] != symbols[j - k] or (exact and values[i - k] != values[j - k]):
+            return False
+    return True
+
+
+@kernel
+def _exact(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
+    """A symbol that differs from number to number; that of no number is the symbol itself."""
+    return symbols[i] ^ (np.uint64(values[i]) * OUT)  # type: ignore[no-any-return]
+
+
+@kernel
+def _hash(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
+    """The hash of the n-gram that ends at `i`, its numbers included."""
+    value = np.uint64(0)
+    for k in range(GRAM - 1, -1, -1):
+        value = (value + _exact(symbols, values, i - k)) * ODD
+    return value
+
+
+@kernel
+def slot_of(value: np.uint64, bits: int) -> int:
+    """The first slot of a hash."""
+    return np.int64(((value ^ (value >> np.uint64(32))) * ODD) >> np.uint64(64 - bits))  # type: ignore[return-value]
+
+
+@kernel
+def seen_before(
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    i: int,
+    value: np.uint64,
+    exact: bool,
+    table: NDArray[np.int32],
+    bits: int,
+    base: int,
+    age: int,
+) -> tuple[int, int]:
+    """The last position, in the generation `age`, of the n-gram ending at `i`, or -1. Also the number of slots looked at."""
+    half, born = (age & 1) << bits, base + age * WINDOW
+    slot = half | slot_of(value, bits)
+    looked = 0
+    while table[slot] >= born:
+        looked += 1
+        j = int(table[slot]) - base
+        if equal(symbols, values, i, j, exact):
+            return j, looked
+        slot = half | ((slot + 1) & ((1 << bits) - 1))
+    return -1, looked
+
+
+@kernel
+def _seen(
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    i: int,
+    value: np.uint64,
+    exact: bool,
+    table: NDArray[np.int32],
+    bits: int,
+    base: int,
+) -> tuple[int, int]:
+    """The last position of the n-gram ending at `i`, or -1; and `i` takes its place. Also the number of slots looked at.
+
+    A table holds two generations of a window each. What an earlier text or generation left behind counts as empty.
+    """
+    age = i // WINDOW
+    half, born = (age & 1) << bits, base + age * WINDOW
+    slot = half | slot_of(value, bits)
+    found, looked = -1, 0
+    while table[slot] >= born:
+        looked += 1
+        j = int(table[slot]) - base
+        if equal(symbols, values, i, j, exact):
+            found = j
+            break
+        slot = half | ((slot + 1) & ((1 << bits) - 1))
+    table[slot] = base + i
+    if found < 0 and age > 0:
+        found, before = seen_before(symbols, values, i, value, exact, table, bits, base, age - 1)
+        looked += before
+    return found, looked
+
+
+@kernel
+def numbered(values: NDArray[np.int64], i: int) -> bool:
+    """Whether the n-gram that ends at `i` holds a number."""
+    any_bit = np.int64(0)
+    for k in range(GRAM):
+        any_bit |= values[i - k]
+    return any_bit != 0  # type: ignore[no-any-return]
+
+
+@kernel
+def nearest(
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    i: int,
+    j: int,
+    exact: NDArray[np.int32],
+    bits: int,
+    base: int,
+) -> int:
+    """The last position of the n-gram ending at `i` with the same numbers; `j` is the last one with any numbers."""
+    k, _ = _seen(symbols, values, i, _hash(symbols, values, i), True, exact, bits, base)
+    return j if equal(symbols, values, i, j, True) else k
+
+
+@kernel
+def enter(
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    grams: NDArray[np.uint64],
+    low: int,
+    high: int,
+    tables: NDArray[np.int32],
+    bits: int,
+    base: int,
+) -> None:
+    """Enter the n-grams that end in `low` to `high`, which a run has passed over; `grams` holds their hashes."""
+    loose, mask = tables[0], (1 << bits) - 1
+    for i in range(low, high):
+        if numbered(values, i):
+            j, _ = _seen(symbols, values, i, grams[i], False, loose, bits, base)
+            if j >= 0:
+                nearest(symbols, values, i, j, tables[1], bits, base)
+            continue
+        age = i // WINDOW
+        half, born = (age & 1) << bits, base + age * WINDOW
+        slot = half | slot_of(grams[i], bits)
+        while loose[slot] >= born and not equal(symbols, values, i, int(loose[slot]) - base, False):
+            slot = half | ((slot + 1) & mask)
+        loose[slot] = base + i
