@@ -113,10 +113,14 @@ class Detector:
         return self._verdicts(*found, "characters")
 
     def _tokens(self, rows: list[Any], threads: int) -> list[Verdict]:
-        ids = [to_ids(row) for row in rows]
+        kinds = {row.dtype if isinstance(row, np.ndarray) and row.ndim == 1 else None for row in rows}
+        if len(kinds) == 1 and None not in kinds:
+            ids, values = rows, to_ids(np.concatenate(rows))  # arrays of one kind: converted at once
+        else:
+            ids = [to_ids(row) for row in rows]
+            values = np.concatenate([_NO_IDS, *ids])
         offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-        found = self.scan(offsets, np.concatenate([_NO_IDS, *ids]), threads=threads)
-        return self._verdicts(*found, "tokens")
+        return self._verdicts(*self.scan(offsets, values, threads=threads), "tokens")
 
     def scan(
         self, offsets: NDArray[np.int64], values: NDArray[np.uint8] | NDArray[np.uint64], *, threads: int = 1

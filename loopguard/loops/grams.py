@@ -29,6 +29,9 @@ def kernel(function: F) -> F:
         return cast(F, compiled(nogil=True, _nrt=False)(function))
 
 
+at = np.uint64
+"""What an index goes through: a signed one is looked at for being negative whenever it is used, which takes as long as the rest."""
+
 GRAM = 5
 """Symbols in an n-gram: about 24 bytes of prose, as 5 or 6 tokens of a BPE are."""
 WINDOW = 1 << 13
@@ -45,7 +48,7 @@ OUT = np.uint64(pow(0x9E3779B97F4A7C15, GRAM + 1, 1 << 64))
 def equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int, exact: bool) -> bool:
     """Whether the same n-gram ends at `i` and at `j`; `exact`: with the same numbers."""
     for k in range(GRAM):
-        if symbols[i - k] != symbols[j - k] or (exact and values[i - k] != values[j - k]):
+        if symbols[at(i - k)] != symbols[at(j - k)] or (exact and values[at(i - k)] != values[at(j - k)]):
             return False
     return True
 
@@ -53,7 +56,7 @@ def equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int
 @kernel
 def _exact(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
     """A symbol that differs from number to number; that of no number is the symbol itself."""
-    return symbols[i] ^ (np.uint64(values[i]) * OUT)  # type: ignore[no-any-return]
+    return symbols[at(i)] ^ (np.uint64(values[at(i)]) * OUT)  # type: ignore[no-any-return]
 
 
 @kernel
@@ -87,9 +90,9 @@ def seen_before(
     half, born = (age & 1) << bits, base + age * WINDOW
     slot = half | slot_of(value, bits)
     looked = 0
-    while table[slot] >= born:
+    while table[at(slot)] >= born:
         looked += 1
-        j = int(table[slot]) - base
+        j = int(table[at(slot)]) - base
         if equal(symbols, values, i, j, exact):
             return j, looked
         slot = half | ((slot + 1) & ((1 << bits) - 1))
@@ -115,14 +118,14 @@ def _seen(
     half, born = (age & 1) << bits, base + age * WINDOW
     slot = half | slot_of(value, bits)
     found, looked = -1, 0
-    while table[slot] >= born:
+    while table[at(slot)] >= born:
         looked += 1
-        j = int(table[slot]) - base
+        j = int(table[at(slot)]) - base
         if equal(symbols, values, i, j, exact):
             found = j
             break
         slot = half | ((slot + 1) & ((1 << bits) - 1))
-    table[slot] = base + i
+    table[at(slot)] = base + i
     if found < 0 and age > 0:
         found, before = seen_before(symbols, values, i, value, exact, table, bits, base, age - 1)
         looked += before
@@ -134,7 +137,7 @@ def numbered(values: NDArray[np.int64], i: int) -> bool:
     """Whether the n-gram that ends at `i` holds a number."""
     any_bit = np.int64(0)
     for k in range(GRAM):
-        any_bit |= values[i - k]
+        any_bit |= values[at(i - k)]
     return any_bit != 0  # type: ignore[no-any-return]
 
 
@@ -168,13 +171,13 @@ def enter(
     loose, mask = tables[0], (1 << bits) - 1
     for i in range(low, high):
         if numbered(values, i):
-            j, _ = _seen(symbols, values, i, grams[i], False, loose, bits, base)
+            j, _ = _seen(symbols, values, i, grams[at(i)], False, loose, bits, base)
             if j >= 0:
                 nearest(symbols, values, i, j, tables[1], bits, base)
             continue
         age = i // WINDOW
         half, born = (age & 1) << bits, base + age * WINDOW
-        slot = half | slot_of(grams[i], bits)
-        while loose[slot] >= born and not equal(symbols, values, i, int(loose[slot]) - base, False):
+        slot = half | slot_of(grams[at(i)], bits)
+        while loose[at(slot)] >= born and not equal(symbols, values, i, int(loose[at(slot)]) - base, False):
             slot = half | ((slot + 1) & mask)
-        loose[slot] = base + i
+        loose[at(slot)] = base + i

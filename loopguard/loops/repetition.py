@@ -17,7 +17,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops.grams import GRAM, ODD, OUT, WINDOW, enter, equal, kernel, nearest, numbered, seen_before, slot_of
+from loopguard.loops.grams import (
+    GRAM,
+    ODD,
+    OUT,
+    WINDOW,
+    at,
+    enter,
+    equal,
+    kernel,
+    nearest,
+    numbered,
+    seen_before,
+    slot_of,
+)
 
 NUMBER = 2
 """Kind of a symbol that is a number: all numbers share one symbol, `values >> 5` is what they say."""
@@ -55,12 +68,12 @@ def _note_run(
     period, row = state[PERIOD], state[NOTED]
     if row < 0:
         begin = state[BEGIN]
-        if period == 0 or end - begin <= period or starts[end - 1] - starts[begin] < least:
+        if period == 0 or end - begin <= period or starts[at(end - 1)] - starts[at(begin)] < least:
             return
         while (
             begin > period
-            and symbols[begin - 1] == symbols[begin - 1 - period]
-            and values[begin - 1] == values[begin - 1 - period]
+            and symbols[at(begin - 1)] == symbols[at(begin - 1 - period)]
+            and values[at(begin - 1)] == values[at(begin - 1 - period)]
         ):
             begin -= 1
             state[COMPARED] += 1
@@ -68,41 +81,41 @@ def _note_run(
         for other in range(RUNS):
             if row < 0 or runs[other, RUN_WASTED] < runs[row, RUN_WASTED]:
                 row = other
-        if starts[end - 1] - starts[begin] <= runs[row, RUN_WASTED]:
+        if starts[at(end - 1)] - starts[at(begin)] <= runs[row, RUN_WASTED]:
             return
         state[NOTED] = row
         weight = 0
         for k in range(begin - period, begin):
-            if values[k] == 0:
-                weight += weights[k]
+            if values[at(k)] == 0:
+                weight += weights[at(k)]
         runs[row, RUN_BEGIN], runs[row, RUN_PERIOD], runs[row, RUN_WEIGHT] = begin - period, period, weight
     runs[row, RUN_END], runs[row, RUN_KNOWN] = end, state[HITS]
-    runs[row, RUN_WASTED] = starts[end - 1] - starts[runs[row, RUN_BEGIN] + period]
+    runs[row, RUN_WASTED] = starts[at(end - 1)] - starts[at(runs[row, RUN_BEGIN] + period)]
 
 
 @kernel
 def _first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.int32]) -> int:
     """Where symbol `t` was said first, at most 64 copies back."""
     k = t
-    while k < newest and chain[k] == 0:
+    while k < newest and chain[at(k)] == 0:
         k += 1
     shift = k - t
     for _ in range(64):
-        if chain[k] == 0:
+        if chain[at(k)] == 0:
             break
-        k -= back[k]
+        k -= back[at(k)]
     return max(0, k - shift)
 
 
 @kernel
 def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[np.int64], most: int) -> int:
     """What a number says that its last two copies did not: bits by which its step changed, at most `most`. -1: none."""
-    last = values[t - far]
-    if values[t] == last:
+    last = values[at(t - far)]
+    if values[at(t)] == last:
         return 0
-    if t < 2 * far or symbols[t - 2 * far] != symbols[t]:
+    if t < 2 * far or symbols[at(t - 2 * far)] != symbols[at(t)]:
         return most
-    change = abs((values[t] >> 5) - 2 * (last >> 5) + (values[t - 2 * far] >> 5))
+    change = abs((values[at(t)] >> 5) - 2 * (last >> 5) + (values[at(t - 2 * far)] >> 5))
     if change == 0:
         return -1
     news = 0
@@ -113,18 +126,47 @@ def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[
 
 @kernel
 def _keep(
-    at: int, state: NDArray[np.int64], score: int, to: int, steps: int, backs: int, counted: int, news: int, known: int,
+    where: int, state: NDArray[np.int64], score: int, to: int, steps: int, backs: int, counted: int, news: int, known: int,
     letters: int, marks: int, pieces: int,
 ) -> None:  # fmt: skip
-    """Write the open stretch to `at`: OPEN, or BEST where it is the best one so far."""
-    state[at + SCORE], state[at + FROM], state[at + TO], state[at + FIRST] = (
+    """Write the open stretch to `where`: OPEN, or BEST where it is the best one so far."""
+    state[where + SCORE], state[where + FROM], state[where + TO], state[where + FIRST] = (
         score,
         state[OPEN + FROM],
         to,
         state[OPEN + FIRST],
     )
-    state[at + STEPS], state[at + BACKS], state[at + COUNTED], state[at + FRESH] = steps, backs, counted, news
-    state[at + KNOWN], state[at + LETTERS], state[at + MARKS], state[at + PIECES] = known, letters, marks, pieces
+    state[where + STEPS], state[where + BACKS], state[where + COUNTED], state[where + FRESH] = (
+        steps,
+        backs,
+        counted,
+        news,
+    )
+    state[where + KNOWN], state[where + LETTERS], state[where + MARKS], state[where + PIECES] = (
+        known,
+        letters,
+        marks,
+        pieces,
+    )
+
+
+@kernel
+def _all_new(
+    i: int, high: int, hashed: np.uint64, symbols: NDArray[np.uint64], grams: NDArray[np.uint64], back: NDArray[np.int32],
+    chain: NDArray[np.int32], again: NDArray[np.uint8], loose: NDArray[np.int32], bits: int, base: int, born: int, half: int,
+) -> tuple[int, np.uint64]:  # fmt: skip
+    """Pass over n-grams whose slots are free, which therefore are new: where that ends, and the hash of the one before."""
+    other = half ^ (1 << bits)
+    while i < high:
+        new = (hashed + symbols[at(i)]) * ODD - symbols[at(i - GRAM)] * OUT
+        slot = slot_of(new, bits)
+        if loose[at(half | slot)] >= born or (born > base and loose[at(other | slot)] >= born - WINDOW):
+            break
+        hashed = new
+        loose[at(half | slot)] = base + i
+        grams[at(i)], back[at(i)], chain[at(i)], again[at(i)] = hashed, 0, 0, 0
+        i += 1
+    return i, hashed
 
 
 @kernel
@@ -165,38 +207,55 @@ def advance(
     rising = False
     age = low // WINDOW
     born, half, turn = base + age * WINDOW, (age & 1) << bits, (age + 1) * WINDOW
-    for i in range(low, high):
+    i = low - 1
+    while i + 1 < high:
+        i += 1
         if i == turn:
             born, half, turn = born + WINDOW, half ^ (1 << bits), turn + WINDOW
-        symbol = symbols[i]
+        if period == 0 and score <= 0 and i - last_much >= GRAM and i >= GRAM:
+            # where nothing comes back, as below, but with nothing to decide
+            i, hashed = _all_new(
+                i, min(high, turn), hashed, symbols, grams, back, chain, again, loose, bits, base, born, half
+            )
+            if i == high:
+                break
+            if i == turn:
+                i -= 1
+                continue
+        symbol = symbols[at(i)]
         hashed = (hashed + symbol) * ODD
         if i >= GRAM:
-            hashed -= symbols[i - GRAM] * OUT
-        grams[i] = hashed
+            hashed -= symbols[at(i - GRAM)] * OUT
+        grams[at(i)] = hashed
         far = 0
-        if period > 0 and symbol == symbols[i - period] and values[i] == values[i - period]:
+        if period > 0 and symbol == symbols[at(i - period)] and values[at(i)] == values[at(i - period)]:
             far = period
         else:
             if period > 0:
                 # inside a run nothing was entered: enter its last period, so that what follows finds the nearest copy
-                state[HITS] = hits
-                _note_run(symbols, values, weights, starts, i, rule[4], state, runs)
-                enter(symbols, values, grams, max(state[BEGIN] + GRAM, i - period), i, tables, bits, base)
-                compared += i - max(state[BEGIN] + GRAM, i - period)
+                begin = state[BEGIN]
+                wasted = starts[at(i - 1)] - starts[at(begin)]
+                if state[NOTED] >= 0 or (i - begin > period and wasted >= rule[4]):  # else there is nothing to note
+                    state[HITS] = hits
+                    _note_run(symbols, values, weights, starts, i, rule[4], state, runs)
+                passed = max(state[BEGIN] + GRAM, i - period)
+                if passed < i:
+                    enter(symbols, values, grams, passed, i, tables, bits, base)
+                    compared += i - passed
                 period = 0
                 state[PERIOD], state[NOTED] = 0, -1
             if i >= GRAM - 1:
                 # the newest generation is looked through here, the same as in `_seen`, without the call
                 j = -1
                 slot = half | slot_of(hashed, bits)
-                while loose[slot] >= born:
+                while loose[at(slot)] >= born:
                     compared += 1
-                    j = int(loose[slot]) - base
+                    j = int(loose[at(slot)]) - base
                     if equal(symbols, values, i, j, False):
                         break
                     j = -1
                     slot = half | ((slot + 1) & mask)
-                loose[slot] = base + i
+                loose[at(slot)] = base + i
                 if j < 0 and born > base:
                     j, looked = seen_before(symbols, values, i, hashed, False, loose, bits, base, i // WINDOW - 1)
                     compared += looked
@@ -206,17 +265,17 @@ def advance(
                     if k >= 0:
                         period = i - k
                         state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1
-        back[i] = far
-        again[i] = 0
+        back[at(i)] = far
+        again[at(i)] = 0
         copies = 0
         if far > 0:
-            if starts[i] - starts[i - far] <= reach:
-                copies = int(chain[i - far]) + 1
+            if starts[at(i)] - starts[at(i - far)] <= reach:
+                copies = int(chain[at(i - far)]) + 1
             hits += 1
-            again[i - far] = copies > 0
+            again[at(i - far)] = copies > 0
             if copies >= enough:
                 last_much = i
-        chain[i] = copies
+        chain[at(i)] = copies
         if score <= 0 and i - last_much >= GRAM:
             continue
         # what came back lately has now been seen by every n-gram that covers it
@@ -224,21 +283,23 @@ def advance(
         while settled <= i - GRAM + 1:
             t = settled
             settled += 1
-            copies = int(chain[t + GRAM - 1])
+            copies = int(chain[at(t + GRAM - 1)])
             if copies < enough:  # else the others do not matter
-                copies = max(copies, int(chain[t]), int(chain[t + 1]), int(chain[t + 2]), int(chain[t + 3]))
-            far, k = int(back[t]), t
+                copies = max(
+                    copies, int(chain[at(t)]), int(chain[at(t + 1)]), int(chain[at(t + 2)]), int(chain[at(t + 3)])
+                )
+            far, k = int(back[at(t)]), t
             while far == 0 and k < i:
                 k += 1
-                far = int(back[k])
-            weight = int(weights[t])
+                far = int(back[at(k)])
+            weight = int(weights[at(t)])
             gain, fresh, counts = 0, 0, 0
             if copies == 0:
-                if kinds[t] == NUMBER:
+                if kinds[at(t)] == NUMBER:
                     fresh = least
                 elif weight > 0:
-                    fresh = weight if kinds[t] == PIECE else max(weight, least)
-            elif kinds[t] == NUMBER:
+                    fresh = weight if kinds[at(t)] == PIECE else max(weight, least)
+            elif kinds[at(t)] == NUMBER:
                 fresh = _number_news(t, far, symbols, values, least)
                 if fresh < 0:
                     fresh, counts = 0, 1
@@ -257,15 +318,15 @@ def advance(
             score += gain - cost * fresh
             counted += counts
             news += fresh
-            if kinds[t] == NUMBER or weight == 0:
+            if kinds[at(t)] == NUMBER or weight == 0:
                 marks += 1
             else:
                 letters += weight
-                pieces += kinds[t] == PIECE
+                pieces += kinds[at(t)] == PIECE
             if copies > 0:
                 to, known = t + 1, hits
                 steps += 1
-                backs += starts[t] - starts[t - far]
+                backs += starts[at(t)] - starts[at(t - far)]
             if score >= best and score > 0:
                 best, rising = score, True
     state[HASH], state[LAST_MUCH], state[HITS] = np.int64(hashed), last_much, hits

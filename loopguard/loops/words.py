@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops.eight_bytes import capitals, eight_bytes, small_letters
-from loopguard.loops.grams import kernel
+from loopguard.loops.byte_masks import among, eight_bytes, zero_bits
+from loopguard.loops.grams import at, kernel
 from loopguard.loops.repetition import NUMBER, PIECE
 
 MARK, WORD, BLANK, IDEOGRAPH = 0, 1, 3, 5
@@ -30,6 +30,7 @@ _LONGEST_SYMBOL = 80
 """Bytes: 16 letters of four bytes, a space, and room. Only invalid UTF-8 has more continuation bytes; they become marks."""
 
 _NUMBER = np.uint64(0x5851F42D4C957F2D)
+_SPACES = np.uint64(0xABCDEF0123456789)
 
 _CONTINUES, _LETTER, _DIGIT, _SPACE, _OWN, _CAPITAL = 0, 1, 2, 3, 4, 5
 
@@ -53,9 +54,9 @@ def _classes() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 _LEX, _KIND = _classes()
 
 
-LEXER = 9
+LEXER = 10
 """Integers that `split` carries from one byte to the next; START is where the unfinished symbol begins."""
-_COUNT, STATE_OF_LEXER, _LENGTH, START, _KIND_NOW, _VALUE, _GLUED, _DEEP, _LANE = range(LEXER)
+_COUNT, STATE_OF_LEXER, _LENGTH, START, _KIND_NOW, _VALUE, _GLUED, _DEEP, _EARLY, _LATE = range(LEXER)
 
 _PRIME = np.uint64(0x100000001B3)
 _BASIS = np.uint64(0xCBF29CE484222325)
@@ -63,11 +64,84 @@ _SLIDE = np.uint64(0x9E3779B97F4A7C10)
 """16 times an odd number: after 16 steps an older byte is shifted out of the 64 bits."""
 
 
+_BLOCK = 64 + LONGEST_WORD
+"""Bytes that must be there for `_block`: those that it classes, and those that the last word in them may load."""
+_LETTERS = (
+    [min(count, 8) for count in range(LONGEST_WORD + 1)],
+    [max(count - 8, 0) for count in range(LONGEST_WORD + 1)],
+)
+_EARLY_OF, _LATE_OF = (np.array([(1 << 8 * count) - 1 for count in counts], np.uint64) for counts in _LETTERS)
+"""By the length of a word: which bits of its first eight bytes and of the next eight are its own."""
+
+
 @kernel
-def _finish(value: np.uint64, lane: np.uint64, glued: np.uint64) -> np.uint64:
-    """The symbol of a word, a piece or a mark."""
-    value = (value ^ lane) * _PRIME
-    return (value ^ (value >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + glued
+def _finish(value: np.uint64, early: np.uint64, late: np.uint64, glued: np.uint64) -> np.uint64:
+    """The symbol of a word, a piece or a mark: from its first eight letters, the next eight, and what else it holds."""
+    mixed = (value ^ early) * _PRIME
+    mixed = (mixed ^ (mixed >> np.uint64(32)) ^ late) * np.uint64(0xBF58476D1CE4E5B9)
+    return (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0x94D049BB133111EB) + glued
+
+
+@kernel
+def _block(
+    low: int,
+    count: int,
+    data: NDArray[np.uint8],
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    weights: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Write the symbols of ASCII that begin at `low`, where one does, and end within 64 bytes; how many there are by now, and
+    where the next begins. It stops before one that is too long to be taken whole."""
+    one = np.uint64(1)
+    small, capital = among(data, low, 0x61, 26), among(data, low, 0x41, 26)
+    digit, space, beyond = among(data, low, 0x30, 10), among(data, low, 0x20, 1), among(data, low, 0x80, 128)
+    goes_on = (small & ((small | capital) << one)) | (capital & (capital << one)) | (digit & (digit << one))
+    goes_on |= space & (space << one)
+    alone = space & ~(
+        space << one
+    )  # a space and none before it: what follows, if it is no space, is one symbol with it
+    goes_on |= (alone << one) & ~space
+    glues = alone & ~(space >> one)
+    ends = ~goes_on & ~one & ~beyond & (beyond - one)  # before the first byte that is not ASCII
+    begin = low
+    while ends != 0:
+        end = int(low + np.int64(zero_bits(ends)))
+        ends &= ends - one
+        glued = int(np.int64((glues >> np.uint64(begin - low)) & one))
+        first = begin + glued
+        length = end - first
+        byte = data[at(first)]
+        kind = _KIND[byte]
+        values[at(count)] = 0
+        weights[at(count)] = 0
+        if kind == NUMBER:
+            if length > LONGEST_NUMBER:
+                break
+            value = np.uint64(0)
+            for k in range(first, end):
+                value = value * np.uint64(10) + np.uint64(data[at(k)] - 48)
+            symbols[at(count)] = _NUMBER
+            values[at(count)] = np.int64(value << np.uint64(5)) | (length << 1) | glued
+            weights[at(count)] = min(length, 4)
+        elif byte == 0x20:
+            if length > LONGEST_BLANK:
+                break
+            symbols[at(count)] = _SPACES * np.uint64(length)
+        else:
+            if length > LONGEST_WORD:
+                break
+            early = eight_bytes(data, first) & _EARLY_OF[at(length)]
+            late = eight_bytes(data, first + 8) & _LATE_OF[at(length)]
+            symbols[at(count)] = _finish(_BASIS, early, late, np.uint64(glued))
+            weights[at(count)] = length * (kind == WORD)
+        kinds[at(count)] = kind
+        starts[at(count)] = begin
+        count += 1
+        begin = end
+    return count, begin
 
 
 @kernel
@@ -85,24 +159,35 @@ def split(
     """Write the symbols that end before byte `high`; all bytes before `low` have been read with the same `lexer`.
 
     Returns how many there are by now. The last, perhaps unfinished symbol is not written: so the symbols of a prefix are
-    a prefix of the symbols. Letters of ASCII are taken eight at a time, with the same outcome as one by one.
+    a prefix of the symbols. ASCII is taken in blocks of 64 bytes, with the same outcome as one by one.
     """
     count, state, length, start = lexer[_COUNT], lexer[STATE_OF_LEXER], lexer[_LENGTH], lexer[START]
-    kind, value, lane = np.uint8(lexer[_KIND_NOW]), np.uint64(lexer[_VALUE]), np.uint64(lexer[_LANE])
+    kind, value, early, late = (
+        np.uint8(lexer[_KIND_NOW]),
+        np.uint64(lexer[_VALUE]),
+        np.uint64(lexer[_EARLY]),
+        np.uint64(lexer[_LATE]),
+    )
     glued, deep = np.uint64(lexer[_GLUED]), lexer[_DEEP] == 1
-    i = low
+    i, rest = low, low  # before `rest` no block is tried: the last one held no whole symbol
     while i < high:
-        byte = data[i]
+        if state < 0 and i >= rest and high - i >= _BLOCK:
+            count, i = _block(i, count, data, symbols, values, kinds, weights, starts)
+            if i == start:
+                rest = i + 64
+            start = i
+            continue
+        byte = data[at(i)]
         lex = _LEX[byte]
         i += 1
         if lex == _LETTER and state == _CAPITAL:
             state = _LETTER
         if lex == state:
             if (lex == _LETTER or lex == _CAPITAL) and length < LONGEST_WORD:
-                place = np.uint64((length - 1) & 7)
-                lane |= np.uint64(byte) << (place << np.uint64(3))
-                if place == np.uint64(7):
-                    value, lane = (value ^ lane) * _PRIME, np.uint64(0)
+                if length < 8:
+                    early |= np.uint64(byte) << np.uint64(8 * length)
+                else:
+                    late |= np.uint64(byte) << np.uint64(8 * length - 64)
                 length += 1
                 continue
             if lex == _DIGIT and length < LONGEST_NUMBER:
@@ -113,46 +198,48 @@ def split(
                 length += 1
                 continue
         elif lex == _CONTINUES and state >= 0 and state != _SPACE and i - 1 - start < _LONGEST_SYMBOL:
-            if lane != 0:
-                value, lane = (value ^ lane) * _PRIME, np.uint64(0)
-            value = value * _SLIDE + np.uint64(byte) if deep else (value ^ np.uint64(byte)) * _PRIME
+            where = np.uint64(byte) | (np.uint64(length) << np.uint64(8))
+            value = value * _SLIDE + np.uint64(byte) if deep else (value ^ where) * _PRIME
             continue
         if state == _SPACE and length == 1 and lex != _SPACE:
             glued = np.uint64(1)
         elif state >= 0:
-            values[count] = 0
-            weights[count] = 0
+            values[at(count)] = 0
+            weights[at(count)] = 0
             if kind == NUMBER:
-                symbols[count] = _NUMBER
-                values[count] = np.int64((value << np.uint64(5)) | (np.uint64(length) << np.uint64(1)) | glued)
-                weights[count] = min(length, 4)
+                symbols[at(count)] = _NUMBER
+                values[at(count)] = np.int64((value << np.uint64(5)) | (np.uint64(length) << np.uint64(1)) | glued)
+                weights[at(count)] = min(length, 4)
             elif state == _SPACE:
-                symbols[count] = np.uint64(0xABCDEF0123456789) * np.uint64(length)
+                symbols[at(count)] = _SPACES * np.uint64(length)
             else:
-                symbols[count] = _finish(value, lane, glued)
+                symbols[at(count)] = _finish(value, early, late, glued)
                 if kind != MARK and kind != BLANK:
-                    weights[count] = i - 1 - start - np.int64(glued)
-            kinds[count] = kind
-            starts[count] = start
+                    weights[at(count)] = i - 1 - start - np.int64(glued)
+            kinds[at(count)] = kind
+            starts[at(count)] = start
             count += 1
             start = i - 1
             glued = np.uint64(0)
-        lane = np.uint64(0)
+            if (lex != state or lex == _OWN) and byte < 0x80 and start >= rest and high - start >= _BLOCK:
+                state, i = -1, start
+                continue
+        early, late = np.uint64(0), np.uint64(0)
         if lex == state and lex != _OWN:
             value = (value if deep else np.uint64(0)) * _SLIDE + np.uint64(byte)
             deep = True
             length = LONGEST_BLANK + 1
             kind = np.uint8(BLANK if lex == _SPACE else PIECE)
             # one letter or digit after the other, the same as once round the loop for each
-            while lex != _SPACE and i < high and _LEX[data[i]] == state:
-                symbols[count] = _finish(value, lane, glued)
-                values[count] = 0
-                weights[count] = i - start - np.int64(glued)
-                kinds[count] = kind
-                starts[count] = start
+            while lex != _SPACE and i < high and _LEX[data[at(i)]] == state:
+                symbols[at(count)] = _finish(value, early, late, glued)
+                values[at(count)] = 0
+                weights[at(count)] = i - start - np.int64(glued)
+                kinds[at(count)] = kind
+                starts[at(count)] = start
                 count += 1
                 start, glued = i, np.uint64(0)
-                value = value * _SLIDE + np.uint64(data[i])
+                value = value * _SLIDE + np.uint64(data[at(i)])
                 i += 1
             continue
         deep = False
@@ -161,46 +248,11 @@ def split(
         kind = _KIND[byte]
         if lex == _DIGIT:
             value = np.uint64(byte - 48)
-            continue
-        value = (_BASIS ^ np.uint64(byte)) * _PRIME
-        # words of ASCII, and " word" after " word"; whatever else comes is left to the loop above
-        while (state == _LETTER or state == _CAPITAL) and byte < 0x80 and i + 8 <= high:
-            word = eight_bytes(data, i)
-            taken = np.int64(0)
-            if state == _CAPITAL:
-                taken = np.int64(capitals(word))
-                if taken < 8:
-                    small = np.int64(small_letters(word >> np.uint64(8 * taken)))
-                    if small > 0:
-                        state, taken = np.int64(_LETTER), taken + small
-            else:
-                taken = np.int64(small_letters(word))
-            if taken == 8 and length == 1:
-                value = (value ^ word) * _PRIME
-                length, i = length + 8, i + 8
-                continue
-            taken = min(taken, np.int64(LONGEST_WORD - length))
-            lane = word & ((np.uint64(1) << np.uint64(8 * taken)) - np.uint64(1))
-            length, i = int(length + taken), int(i + taken)
-            if i + 1 >= high or data[i] != 0x20:
-                break
-            byte = data[i + 1]
-            lex = _LEX[byte]
-            if byte >= 0x80 or (lex != _LETTER and lex != _CAPITAL):
-                break
-            symbols[count] = _finish(value, lane, glued)
-            values[count] = 0
-            weights[count] = i - start - np.int64(glued)
-            kinds[count] = WORD
-            starts[count] = start
-            count += 1
-            start, glued, lane = i, np.uint64(1), np.uint64(0)
-            state, length = np.int64(lex), 1
-            value = (_BASIS ^ np.uint64(byte)) * _PRIME
-            i += 2
+        else:
+            value, early = _BASIS, np.uint64(byte)
     lexer[_COUNT], lexer[STATE_OF_LEXER], lexer[_LENGTH], lexer[START] = count, state, length, start
     lexer[_KIND_NOW], lexer[_VALUE], lexer[_GLUED], lexer[_DEEP] = kind, np.int64(value), np.int64(glued), deep
-    lexer[_LANE] = np.int64(lane)
+    lexer[_EARLY], lexer[_LATE] = np.int64(early), np.int64(late)
     return int(count)
 
 

@@ -1,4 +1,4 @@
-"""Text to symbols: what a symbol is, and that eight letters at a time are taken as one by one."""
+"""Text to symbols: what a symbol is, and that blocks of bytes are taken as one by one."""
 
 from __future__ import annotations
 
@@ -36,23 +36,52 @@ def at_once(data: bytes) -> Symbols:
 
 
 def one_by_one(data: bytes) -> Symbols:
+    """No block of 64 bytes is ever there."""
     return symbols_of(data, list(range(1, len(data) + 1)))
 
 
 words = ["a", "Z", "word", "Word", "WORD", "abcdefgh", "ABCDEFGH", "abcdefghijklmnopq", "é", "字", "ы", "😀", "1", "42"]
 marks = [" ", "  ", "\n", ".", "|", "\x00", "@", "[", "`", "{"]
 pieces = st.sampled_from([*words, *marks])
-texts = st.lists(pieces, max_size=40).map(lambda parts: "".join(parts).encode())
-anything = st.lists(st.sampled_from(b"azAZ@[`{ 1.\x80\xa9\xc3\xe5\xff"), max_size=60).map(bytes)
+texts = st.lists(pieces, max_size=120).map(lambda parts: "".join(parts).encode())
+anything = st.lists(st.sampled_from(b"azAZ@[`{ 1.\x80\xa9\xc3\xe5\xff"), max_size=200).map(bytes)
 
 
 @given(st.one_of(texts, anything), st.data())
 @settings(max_examples=600, deadline=None)
 @example(b"ABCDEFGhijklmnopqrst ", None)
 def test_cutting_changes_no_symbol(data: bytes, draw: st.DataObject | None) -> None:
-    """Byte by byte nothing is ever read eight at a time: the slow way is the oracle of the fast one."""
+    """Byte by byte nothing is ever read in blocks: the slow way is the oracle of the fast one."""
     cut = 0 if draw is None else draw.draw(st.integers(0, len(data)))
     assert at_once(data) == one_by_one(data) == symbols_of(data, [cut, len(data)])
+
+
+SYMBOLS = [
+    "a" * 16,
+    "a" * 17,
+    "A" * 16 + "b",
+    "Ab" * 9,
+    "1" * 15,
+    "1" * 16,
+    " " * 16,
+    " " * 17,
+    "  x",
+    " 7",
+    " .",
+    " \n",
+    " é",
+    "é",
+    "字",
+    "\x7f",
+]
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+@pytest.mark.parametrize("filler", ["of ", "a, ", "x\n", " 12"])
+def test_a_symbol_anywhere_in_a_block(symbol: str, filler: str) -> None:
+    for at in range(66):
+        data = ((filler * 40)[:at] + symbol + filler * 60).encode()
+        assert at_once(data) == one_by_one(data)
 
 
 @given(st.lists(st.one_of(texts, anything), min_size=2, max_size=6))
