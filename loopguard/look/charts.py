@@ -224,9 +224,8 @@ def means(frame: pl.DataFrame, *, title: str, names: str) -> Any:
     alt = altair()
     rows = [row | {"group": row["group"].replace(" to ", "–")} for row in _rows(frame)]
     axis = alt.Axis(labelAngle=0, labelFontSize=10, labelOverlap=False, labelLimit=64, grid=False)
-    order = [
-        row["group"] for row in rows
-    ]  # said: one without an interval is no mark of the first layer, and would come last
+    # the order is said: a group without an interval is no mark of the first layer, and would come last
+    order = [row["group"] for row in rows]
     base = alt.Chart(alt.Data(values=rows)).encode(x=alt.X("group:N", sort=order, title=names, axis=axis))
     y = alt.Scale(zero=False, nice=True)
     span = base.mark_rule(color=CALM, strokeWidth=5, opacity=0.3, strokeCap="round").encode(

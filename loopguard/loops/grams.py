@@ -1,7 +1,7 @@
 """Where an n-gram came last: hash tables of two generations, in numba kernels.
 
 A table holds the n-grams of the window that is being filled and of the one before, each in a half of its own; what an earlier
-text or generation left behind counts as empty, so that no table is ever cleared.
+text or generation left behind counts as empty, so that a table is not cleared between texts.
 """
 
 from __future__ import annotations
