@@ -75,7 +75,7 @@ def slot_of(value: np.uint64, bits: int) -> int:
 
 
 @kernel
-def seen_before(
+def place(
     symbols: NDArray[np.uint64],
     values: NDArray[np.int64],
     i: int,
@@ -85,8 +85,8 @@ def seen_before(
     bits: int,
     base: int,
     age: int,
-) -> tuple[int, int]:
-    """The last position, in the generation `age`, of the n-gram ending at `i`, or -1. Also the number of slots looked at."""
+) -> tuple[int, int, int]:
+    """Where the generation `age` holds the n-gram ending at `i`, or would; its last position in it, or -1; slots looked at."""
     half, born = (age & 1) << bits, base + age * WINDOW
     slot = half | slot_of(value, bits)
     looked = 0
@@ -94,9 +94,9 @@ def seen_before(
         looked += 1
         j = int(table[at(slot)]) - base
         if equal(symbols, values, i, j, exact):
-            return j, looked
+            return slot, j, looked
         slot = half | ((slot + 1) & ((1 << bits) - 1))
-    return -1, looked
+    return slot, -1, looked
 
 
 @kernel
@@ -110,24 +110,12 @@ def _seen(
     bits: int,
     base: int,
 ) -> tuple[int, int]:
-    """The last position of the n-gram ending at `i`, or -1; and `i` takes its place. Also the number of slots looked at.
-
-    A table holds two generations of a window each. What an earlier text or generation left behind counts as empty.
-    """
+    """The last position of the n-gram ending at `i`, or -1; and `i` takes its place. Also the number of slots looked at."""
     age = i // WINDOW
-    half, born = (age & 1) << bits, base + age * WINDOW
-    slot = half | slot_of(value, bits)
-    found, looked = -1, 0
-    while table[at(slot)] >= born:
-        looked += 1
-        j = int(table[at(slot)]) - base
-        if equal(symbols, values, i, j, exact):
-            found = j
-            break
-        slot = half | ((slot + 1) & ((1 << bits) - 1))
+    slot, found, looked = place(symbols, values, i, value, exact, table, bits, base, age)
     table[at(slot)] = base + i
     if found < 0 and age > 0:
-        found, before = seen_before(symbols, values, i, value, exact, table, bits, base, age - 1)
+        _, found, before = place(symbols, values, i, value, exact, table, bits, base, age - 1)
         looked += before
     return found, looked
 
@@ -168,16 +156,12 @@ def enter(
     base: int,
 ) -> None:
     """Enter the n-grams that end in `low` to `high`, which a run has passed over; `grams` holds their hashes."""
-    loose, mask = tables[0], (1 << bits) - 1
+    loose = tables[0]
     for i in range(low, high):
         if numbered(values, i):
             j, _ = _seen(symbols, values, i, grams[at(i)], False, loose, bits, base)
             if j >= 0:
                 nearest(symbols, values, i, j, tables[1], bits, base)
-            continue
-        age = i // WINDOW
-        half, born = (age & 1) << bits, base + age * WINDOW
-        slot = half | slot_of(grams[at(i)], bits)
-        while loose[at(slot)] >= born and not equal(symbols, values, i, int(loose[at(slot)]) - base, False):
-            slot = half | ((slot + 1) & mask)
-        loose[at(slot)] = base + i
+        else:
+            slot, _, _ = place(symbols, values, i, grams[at(i)], False, loose, bits, base, i // WINDOW)
+            loose[at(slot)] = base + i

@@ -28,7 +28,7 @@ from loopguard.loops.grams import (
     kernel,
     nearest,
     numbered,
-    seen_before,
+    place,
     slot_of,
 )
 
@@ -245,7 +245,7 @@ def advance(
                 period = 0
                 state[PERIOD], state[NOTED] = 0, -1
             if i >= GRAM - 1:
-                # the newest generation is looked through here, the same as in `_seen`, without the call
+                # the newest generation is looked through here, the same as in `place`, without the call
                 j = -1
                 slot = half | slot_of(hashed, bits)
                 while loose[at(slot)] >= born:
@@ -257,7 +257,7 @@ def advance(
                     slot = half | ((slot + 1) & mask)
                 loose[at(slot)] = base + i
                 if j < 0 and born > base:
-                    j, looked = seen_before(symbols, values, i, hashed, False, loose, bits, base, i // WINDOW - 1)
+                    _, j, looked = place(symbols, values, i, hashed, False, loose, bits, base, i // WINDOW - 1)
                     compared += looked
                 if j >= 0:
                     far = i - j
