@@ -210,8 +210,6 @@ def advance(
     i = low - 1
     while i + 1 < high:
         i += 1
-        if i == turn:
-            born, half, turn = born + WINDOW, half ^ (1 << bits), turn + WINDOW
         if period == 0 and score <= 0 and i - last_much >= GRAM and i >= GRAM:
             # where nothing comes back, as below, but with nothing to decide
             i, hashed = _all_new(
@@ -219,9 +217,8 @@ def advance(
             )
             if i == high:
                 break
-            if i == turn:
-                i -= 1
-                continue
+        if i == turn:
+            born, half, turn = born + WINDOW, half ^ (1 << bits), turn + WINDOW
         symbol = symbols[at(i)]
         hashed = (hashed + symbol) * ODD
         if i >= GRAM:
