@@ -166,8 +166,14 @@ def _against() -> Row:
 _GOPHER = "gopher (datatrove's own)"
 
 
-def machine() -> str:
-    """Where and when the table of speeds was measured, in one line."""
-    found = result("server")
-    where = found["machine"]
-    return f"{where['cores']} cores ({where['processor']}, {where['memory_gib']} GiB), no GPU, {found['date']}"
+def machine(names: Sequence[str] | None = None) -> str:
+    """Where and when the table of speeds was measured, whole or the named rows: in one line, most files first."""
+    known = dict(_speeds())
+    files: dict[str, list[str]] = {}
+    for raw in dict.fromkeys(known[name].raw for name in names or known):
+        found = result(raw)
+        where = found["machine"]
+        told = f"{where['cores']} cores ({where['processor']}, {where['memory_gib']} GiB), no GPU, {found['date']}"
+        files.setdefault(told, []).append(f"`{raw}.json`")
+    first, *others = sorted(files, key=lambda told: -len(files[told]))
+    return "; ".join([first, *(f"{', '.join(files[told])} on {told}" for told in others)])
