@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loopguard.loops.counting import count_on
 from loopguard.loops.grams import GRAM, WINDOW, kernel
+from loopguard.loops.lists import STATE, fresh_items, read_lines
 from loopguard.loops.repetition import (
     BEST,
     LAST_MUCH,
@@ -20,7 +22,6 @@ from loopguard.loops.repetition import (
     RUN_WASTED,
     RUNS,
     SCORE,
-    STATE,
     advance,
 )
 from loopguard.loops.rules import END, LOOPS, PERIOD, START, judge
@@ -59,6 +60,7 @@ class Workspace:
         self.state = np.empty(STATE, np.int64)
         self.runs = np.empty((RUNS, RUN), np.int64)
         self.lexer = np.empty(LEXER, np.int64)
+        self.items = fresh_items()
 
     def arrays(self) -> tuple[Any, ...]:
         """Those that `advance` takes, in its order."""
@@ -153,6 +155,7 @@ def scan_texts(
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
     lexer: NDArray[np.int64],
+    items: NDArray[np.int64],
 ) -> None:
     """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`."""
     base, total = 0, 0
@@ -194,6 +197,8 @@ def scan_texts(
                 state,
                 runs,
             )
+            count_on(done, count, symbols, numbers, kinds, weights, back, state)
+            read_lines(low_byte, high_byte, data, rule, state, items)
         base += count
         found, loud = judge(count, data.size, data, starts, again, limits, state, runs, loops[total : total + LOOPS])
         to_characters(data, loops[total : total + LOOPS], found)
@@ -224,6 +229,7 @@ def scan_tokens(
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
     lexer: NDArray[np.int64],
+    items: NDArray[np.int64],
 ) -> None:
     """The same for token ids; positions in tokens."""
     base, total = 0, 0

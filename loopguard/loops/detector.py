@@ -31,6 +31,7 @@ REASONS = {
     "counts_on": "the same stretch again and again, but for numbers that advance by a constant step",
     "recycles": "the same phrases come back in changing order or with changing slots, and nearly nothing new",
     "ends_recycling": "the text ends while the same phrases come back; less is enough there",
+    "lists_again": "a list goes on with what it has listed twice before, in any order, and nearly nothing new",
 }
 """Every reason a Verdict can give, and what it means. A looping one is that of the loop that wastes most."""
 
@@ -44,6 +45,8 @@ _BY_RULE = {
     rules.RUN_LONG: "repeats_verbatim",
     rules.STRETCH_RULE: "recycles",
     rules.STRETCH_OPEN: "ends_recycling",
+    rules.COUNTING: "counts_on",
+    rules.LIST: "lists_again",
 }
 _CHUNK = 1024
 _SLICE = 1024
@@ -140,7 +143,7 @@ class Detector:
 
         def work(worker: int) -> None:
             room = _room(longest)
-            scratch = (*room.arrays(), room.state, room.runs, room.lexer)
+            scratch = (*room.arrays(), room.state, room.runs, room.lexer, room.items)
             loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
             for part in range(worker, len(parts), workers):
                 low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from loopguard.loops import counting, lists
 from loopguard.loops.grams import GRAM, kernel
 from loopguard.loops.repetition import (
     BACKS,
@@ -34,13 +35,14 @@ from loopguard.loops.repetition import (
     TO,
 )
 
-LOOPS = RUNS + 2
-"""Most loops a verdict can name: the runs kept, the best stretch, the open one."""
+LOOPS = RUNS + 5
+"""Most loops a verdict can name: the runs kept, the best stretch, the open one, the same of runs that count on, a list."""
 KIND, START, END, PERIOD, TERMINAL, RULE, LOOP = range(7)
 """Columns of a loop: kind, first byte, one past the last byte, bytes of a copy, ends the text, which rule found it."""
 VERBATIM, COUNTER, NEAR = 0, 1, 2
-RUN_OPEN, RUN_SHORT, RUN_LONG, STRETCH_RULE, STRETCH_OPEN = range(5)
-"""Rules: a run at the end, a run of a short period, a run of a long one, a stretch that earned enough, one at the end."""
+RUN_OPEN, RUN_SHORT, RUN_LONG, STRETCH_RULE, STRETCH_OPEN, COUNTING, LIST = range(7)
+"""Rules: a run at the end, a run of a short period, a run of a long one, a stretch that earned enough, one at the end, a run
+that counts on, a list."""
 
 _GAP = 3 * GRAM
 """N-grams in a row that need not come back inside a first copy: those that hold one slot, and a few more."""
@@ -161,7 +163,65 @@ def judge(
             found += 1
     for at in (BEST, OPEN):
         loudest = max(loudest, state[at + SCORE] / _needed(at, data.size > 0, limits, state))
-    return _stretches(found, count, size, data.size > 0, starts, again, limits, state, loops), loudest
+    found = _stretches(found, count, size, data.size > 0, starts, again, limits, state, loops)
+    for at in (counting.NOW, counting.LONGEST):
+        found, loud = _counting(found, at, size, starts, limits, state, loops)
+        loudest = max(loudest, loud)
+    loudest = max(loudest, state[lists.BEST + lists.SCORE] / limits[26])
+    return _list(found, size, limits, state, loops), loudest
+
+
+@kernel
+def _said(found: int, begin: int, end: int, loops: NDArray[np.int64]) -> int:
+    """Bytes from `begin` to `end` that the loops found before say."""
+    said = np.int64(0)
+    for k in range(found):
+        said += max(0, min(end, loops[k, END]) - max(begin, loops[k, START]))
+    return said  # type: ignore[return-value]
+
+
+@kernel
+def _counting(
+    found: int, at: int, size: int, starts: NDArray[np.int64], limits: NDArray[np.float64], state: NDArray[np.int64],
+    loops: NDArray[np.int64],
+) -> tuple[int, float]:  # fmt: skip
+    """Add the run at NOW or LONGEST that goes on but for one number; and how loud it speaks."""
+    copies, letters, open_copies, open_letters, marks = limits[21:26]
+    period = state[at + counting.PERIOD]
+    if period == 0 or state[at + counting.MOVING] != 1:
+        return found, 0.0
+    if state[at + counting.LETTERS] < marks * state[at + counting.MARKS]:
+        return found, 0.0
+    begin, to = state[at + counting.BEGIN] - period, state[at + counting.END]
+    turns, loud = (to - begin) / period, 0.0
+    if turns >= copies:
+        loud = state[at + counting.LETTERS] / letters
+    start, end = starts[begin], starts[to]
+    ends = size - end <= limits[7]
+    if ends and turns >= open_copies:
+        loud = max(loud, state[at + counting.LETTERS] / open_letters)
+    if loud >= 1 and _said(found, start, end, loops) < limits[10] * (end - start):
+        loops[found, KIND], loops[found, RULE], loops[found, TERMINAL] = COUNTER, COUNTING, ends
+        loops[found, START], loops[found, END] = start, end
+        loops[found, PERIOD] = end - starts[to - period]
+        found += 1
+    return found, loud
+
+
+@kernel
+def _list(
+    found: int, size: int, limits: NDArray[np.float64], state: NDArray[np.int64], loops: NDArray[np.int64]
+) -> int:
+    """Add the list that goes on with what it has listed before."""
+    begin, end = state[lists.BEST + lists.FROM], state[lists.BEST + lists.TO]
+    if state[lists.BEST + lists.SCORE] < limits[26] or _said(found, begin, end, loops) >= limits[10] * (end - begin):
+        return found
+    items = state[lists.BEST + lists.AGAIN]
+    loops[found, KIND], loops[found, RULE] = NEAR, LIST
+    loops[found, START], loops[found, END] = state[lists.BEST + lists.FIRST], end
+    loops[found, PERIOD] = max(1, state[lists.BEST + lists.BACKS] // items)
+    loops[found, TERMINAL] = size - end <= limits[7] + (end - begin) // items
+    return found + 1
 
 
 @kernel
@@ -196,10 +256,7 @@ def _stretches(
         if at == OPEN and found > runs and state[BEST + FIRST] == state[OPEN + FIRST]:
             continue
         core, end = starts[state[at + FROM]], starts[state[at + TO]]
-        said = np.int64(0)
-        for k in range(runs):
-            said += max(0, min(end, loops[k, END]) - max(core, loops[k, START]))
-        if said >= limits[10] * (end - core):
+        if _said(runs, core, end, loops) >= limits[10] * (end - core):
             continue
         period = max(1, state[at + BACKS] // max(1, state[at + STEPS]))
         start = starts[_onset(state[at + FIRST], 2 * period, starts, again)]

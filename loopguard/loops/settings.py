@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from loopguard.errors import InputError
 
-RULES_VERSION = 3
+RULES_VERSION = 4
 """Goes up whenever a text can get another verdict under unchanged settings; part of every signature."""
 
-_LIMITS = 21
+_LIMITS = 27
 """Fields that `rules.judge` takes; the others are for `repetition.advance`."""
 
 
@@ -74,6 +74,20 @@ class DetectorSettings:
     few_wasted: float = 500.0
     """Bytes after the first copy of a run of few copies. All six outputs of outputs.parquet that only this rule flags are
     loops. A chorus or a line sung three times stays below; so does a second version, which is two copies."""
+    counted_copies: float = 8.0
+    """Turns of a run that goes on but for one number. Placeholders for six features are filled in by the reader."""
+    counted_letters: float = 300.0
+    """Letters after the first turn of such a run inside the text: of those of outputs.parquet that are none, the longest has 264."""
+    open_counted_copies: float = 4.5
+    """Turns of such a run that the text ends in: five, of which the first may lack its number."""
+    open_counted_letters: float = 120.0
+    """Letters after the first turn of such a run that the text ends in: ten lines of a program's output, "The answer is: 7",
+    stay below."""
+    counted_marks: float = 1.5
+    """Letters for each mark in such a run: rows of a table, of code, have fewer."""
+    list_again: float = 7.0
+    """Items of one list, from their third copy, less `list_new_cost` for each new one. Fifty lines that were asked for and use
+    some three times come to five."""
     stretch_copies: int = 4
     """Copies before a letter that comes back counts. Refrains and recaps come back three times."""
     new_cost: int = 6
@@ -84,6 +98,10 @@ class DetectorSettings:
     """Bytes between one copy and the next in a stretch. A lesson plan per level, a second version come back from farther."""
     run_wasted: int = 40
     """Bytes after the first copy from which a run is measured at all."""
+    list_distinct: int = 5
+    """Different items that must come back in a list: a plan of two exercises, four chords, answers true and false have fewer."""
+    list_new_cost: int = 6
+    """What a new item costs, in items that came back: so many answers stand under each question of a survey."""
 
     @staticmethod
     def make(values: Mapping[str, float]) -> DetectorSettings:
@@ -109,6 +127,9 @@ class DetectorSettings:
             "open_letters",
             "stretch_score",
             "open_score",
+            "counted_letters",
+            "open_counted_letters",
+            "list_again",
         )
         return dataclasses.replace(self, **{name: factor * getattr(self, name) for name in lengths})
 

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from loopguard.errors import InputError
 from loopguard.loops import batch, rules
+from loopguard.loops.counting import count_on
 from loopguard.loops.detector import Detector, Tokens, to_ids, to_utf8
 from loopguard.loops.grams import GRAM, WINDOW, enter
+from loopguard.loops.lists import read_lines
 from loopguard.loops.repetition import advance
 from loopguard.loops.settings import DetectorSettings
 from loopguard.loops.words import START, WORD, fresh_lexer, split
@@ -88,6 +90,7 @@ class StreamDetector:
         self._room = batch.Workspace(max(size, 2 * old.longest))
         for new, kept in zip(self._room.arrays()[:-1], old.arrays()[:-1], strict=True):
             new[: kept.size] = kept
+        self._room.items = old.items
         bits = batch.table_bits(self._room.longest)
         if bits == self._bits:
             self._room.tables = old.tables
@@ -113,7 +116,10 @@ class StreamDetector:
             low, high, self._data, room.symbols, room.values, room.kinds, room.weights, room.starts, self._lexer
         )
         room.starts[count] = self._lexer[START]
+        done = self._count
         self._advance(count)
+        count_on(done, count, room.symbols, room.values, room.kinds, room.weights, room.back, self._state)
+        read_lines(low, high, self._data, self.detector.rule, self._state, room.items)
 
     def _take_tokens(self, ids: NDArray[np.uint64]) -> None:
         low, high = self._count, self._count + ids.size

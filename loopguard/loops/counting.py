@@ -1,0 +1,73 @@
+"""Where a sequence goes on like its last turn but for one number that counts on: a numba kernel over what `advance` has found.
+
+"5. Add the sugar. 6. Add the sugar. 7. ..." is a run of which one symbol in each turn moves by the same step. The score of a
+stretch asks for many turns of it, since rows of tables and code look alike there. One number a turn, and words beside it, is
+what a loop does: where several numbers move together, something is calculated or listed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loopguard.loops.grams import GRAM, at, kernel, numbered
+from loopguard.loops.repetition import NUMBER
+from loopguard.loops.repetition import STATE as FIRST
+
+# the run that is open is kept from NOW, the closed one with most letters from LONGEST: its period in symbols (0: none), its
+# first symbol that equals the one a period before, one past its last, letters after the first turn, symbols there that are
+# neither words nor numbers, numbers that moved between the first two turns
+NOW, LONGEST, STATE = FIRST, FIRST + 6, FIRST + 12
+PERIOD, BEGIN, END, LETTERS, MARKS, MOVING = range(6)
+
+
+@kernel
+def _steady(i: int, period: int, begin: int, symbols: NDArray[np.uint64], values: NDArray[np.int64]) -> bool:
+    """Whether symbol `i` goes on like the one a period before; a number must move as it did the last time."""
+    if symbols[at(i)] != symbols[at(i - period)]:
+        return False
+    if values[at(i)] == 0 or i - period < begin:
+        return True
+    last = values[at(i - period)] >> 5
+    return (values[at(i)] >> 5) - last == last - (values[at(i - 2 * period)] >> 5)  # type: ignore[no-any-return]
+
+
+@kernel
+def count_on(
+    low: int,
+    high: int,
+    symbols: NDArray[np.uint64],
+    values: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    weights: NDArray[np.uint8],
+    back: NDArray[np.int32],
+    state: NDArray[np.int64],
+) -> None:
+    """Read the symbols from `low` to `high`, for which `advance` has written `back`; all before have been read with `state`."""
+    period, begin = state[NOW + PERIOD], state[NOW + BEGIN]
+    letters, marks, moving = state[NOW + LETTERS], state[NOW + MARKS], state[NOW + MOVING]
+    i = low
+    while i < high:
+        if period > 0 and not _steady(i, period, begin, symbols, values):
+            if moving == 1 and letters > state[LONGEST + LETTERS]:
+                state[LONGEST + PERIOD], state[LONGEST + BEGIN], state[LONGEST + END] = period, begin, i
+                state[LONGEST + LETTERS], state[LONGEST + MARKS], state[LONGEST + MOVING] = letters, marks, moving
+            period, letters, marks, moving = np.int64(0), 0, 0, 0
+        first = i
+        if period == 0:
+            while i < high and (back[at(i)] == 0 or not numbered(values, i)):
+                i += 1
+            if i == high:
+                break
+            period, begin = np.int64(back[at(i)]), i - GRAM + 1
+            first = begin
+        i += 1
+        for k in range(first, i):
+            if kinds[at(k)] == NUMBER:
+                moving += k - period < begin and values[at(k)] >> 5 != values[at(k - period)] >> 5
+            elif weights[at(k)] > 0:
+                letters += weights[at(k)]
+            else:
+                marks += kinds[at(k)] == 0
+    state[NOW + PERIOD], state[NOW + BEGIN], state[NOW + END] = period, begin, high
+    state[NOW + LETTERS], state[NOW + MARKS], state[NOW + MOVING] = letters, marks, moving
