@@ -109,7 +109,7 @@ def _needed(at: int, plain: bool, limits: NDArray[np.float64], state: NDArray[np
         return needed
     symbols = max(1, state[at + TO] - state[at + FROM])
     marks, gained = state[at + MARKS] / symbols, state[at + SCORE] / max(1, state[at + LETTERS])
-    if marks > dense_marks and gained < dense_yield:
+    if marks > dense_marks and (gained < dense_yield or state[at + LETTERS] == 0):
         needed *= dense_factor
     elif marks < few and gained >= enough and state[at + PIECES] < _PIECES * symbols:
         needed *= plain_factor
