@@ -18,9 +18,9 @@ from loopguard.loops.byte_masks import BYTES, among, eight_bytes, zero_bits
 from loopguard.loops.counting import STATE as FIRST_OF_LISTS
 from loopguard.loops.grams import ODD, at, kernel, slot_of
 
-ITEMS = 512
+ITEMS = 128
 """Different items remembered of one list; later ones count as new whenever they come. Long lists of people's are shorter."""
-_BITS = 10
+_BITS = 8
 _COUNTS = 3
 """Copies from which an item counts."""
 _SHORTEST = 3
