@@ -44,7 +44,7 @@ def count_on(
     state: NDArray[np.int64],
 ) -> None:
     """Read the symbols from `low` to `high`, for which `advance` has written `back`; all before have been read with `state`."""
-    period, begin = state[NOW + PERIOD], state[NOW + BEGIN]
+    period, begin = int(state[NOW + PERIOD]), int(state[NOW + BEGIN])
     letters, marks, moving = state[NOW + LETTERS], state[NOW + MARKS], state[NOW + MOVING]
     i = low
     while i < high:
@@ -52,16 +52,22 @@ def count_on(
             if moving == 1 and letters > state[LONGEST + LETTERS]:
                 state[LONGEST + PERIOD], state[LONGEST + BEGIN], state[LONGEST + END] = period, begin, i
                 state[LONGEST + LETTERS], state[LONGEST + MARKS], state[LONGEST + MOVING] = letters, marks, moving
-            period, letters, marks, moving = np.int64(0), 0, 0, 0
+            period, letters, marks, moving = 0, 0, 0, 0
         first = i
         if period == 0:
             while i < high and (back[at(i)] == 0 or not numbered(values, i)):
                 i += 1
             if i == high:
                 break
-            period, begin = np.int64(back[at(i)]), i - GRAM + 1
+            period, begin = int(back[at(i)]), i - GRAM + 1
             first = begin
+            for k in range(first + period, i + 1):  # a turn shorter than the n-gram
+                if not _steady(k, period, begin, symbols, values):
+                    period = 0
+                    break
         i += 1
+        if period == 0:
+            continue
         for k in range(first, i):
             if kinds[at(k)] == NUMBER:
                 moving += k - period < begin and values[at(k)] >> 5 != values[at(k - period)] >> 5

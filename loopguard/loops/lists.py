@@ -34,7 +34,7 @@ NOW, BEST, STATE = FIRST_OF_LISTS + 6, FIRST_OF_LISTS + 12, FIRST_OF_LISTS + 18
 # copy of the first of them begins, where it begins itself, where the last one ends, bytes back to their last copies, how many
 SCORE, FIRST, FROM, TO, BACKS, AGAIN = range(6)
 ENTRY, OWNER, COPIES, ONCE, LAST, IN_STREAK, COLUMNS = range(7)
-"""Columns of the table of items: hash, number of its list, copies, where the first and the last begin, the streak it last counted in."""
+"""Columns of the table: hash of an item, number of its list, copies, where the first and the last begin, its last streak."""
 TABLE = 1 << _BITS
 """Rows of the table; one more holds the number of the newest list, so that what earlier texts left counts as empty."""
 
@@ -56,14 +56,14 @@ _OPENS = _opening()
 
 @kernel
 def _item(data: NDArray[np.uint8], low: int, high: int) -> tuple[int, int]:
-    """The marker of the line data[low:high] and where its content begins: (0, high) of a blank line, (-1, low) of an unmarked one."""
+    """The marker of the line data[low:high] and where its content begins: (0, high) if it is blank, (-1, low) if unmarked."""
     i = low
     while i < high and (data[at(i)] == 0x20 or data[at(i)] == 0x09 or data[at(i)] == 0x0D):
         i += 1
     if i == high:
         return 0, high
-    deep, byte = i - low, np.int64(data[at(i)])
-    mark = np.int64(-1)
+    deep, byte = i - low, int(data[at(i)])
+    mark = -1
     if byte == 0x2D or byte == 0x2A:
         mark, i = byte, i + 1
     elif byte == 0xE2 and i + 2 < high and data[at(i + 1)] == 0x80 and data[at(i + 2)] == 0xA2:
@@ -73,7 +73,7 @@ def _item(data: NDArray[np.uint8], low: int, high: int) -> tuple[int, int]:
         while k < high and k < i + 5 and 0x30 <= data[at(k)] <= 0x39:
             k += 1
         if k < high and (data[at(k)] == 0x2E or data[at(k)] == 0x29):
-            mark, i = np.int64(data[at(k)]), k + 1
+            mark, i = int(data[at(k)]), k + 1
     if mark < 0 or i >= high or (data[at(i)] != 0x20 and data[at(i)] != 0x09):
         return -1, low
     while i < high and (data[at(i)] == 0x20 or data[at(i)] == 0x09):
@@ -110,16 +110,16 @@ def _hash_of(data: NDArray[np.uint8], low: int, high: int) -> np.uint64:
 
 
 @kernel
-def _listed(value: int, low: int, state: NDArray[np.int64], table: NDArray[np.int64]) -> int:
+def _listed(value: np.uint64, low: int, state: NDArray[np.int64], table: NDArray[np.int64]) -> int:
     """The row of an item in the table, with this copy of it, which begins at `low`; -1: it is new and there is no room."""
-    slot = slot_of(np.uint64(value), _BITS)
-    while table[at(slot), OWNER] == state[LIST] and table[at(slot), ENTRY] != value:
+    slot, entry = slot_of(value, _BITS), np.int64(value)
+    while table[at(slot), OWNER] == state[LIST] and table[at(slot), ENTRY] != entry:
         slot = (slot + 1) & (TABLE - 1)
     if table[at(slot), OWNER] != state[LIST]:
         if state[KNOWN] >= ITEMS:
             return -1
         state[KNOWN] += 1
-        table[at(slot), ENTRY], table[at(slot), OWNER], table[at(slot), ONCE] = value, state[LIST], low
+        table[at(slot), ENTRY], table[at(slot), OWNER], table[at(slot), ONCE] = entry, state[LIST], low
         table[at(slot), COPIES], table[at(slot), IN_STREAK] = 0, 0
     table[at(slot), COPIES] += 1
     return slot
@@ -166,7 +166,7 @@ def _line(
         end -= 1
     if not _says(data, begin, end):
         return
-    row = _listed(np.int64(_hash_of(data, begin, end)), low, state, table)
+    row = _listed(_hash_of(data, begin, end), low, state, table)
     if row < 0 or table[at(row), COPIES] == 1:
         state[NOW + SCORE] = max(0, state[NOW + SCORE] - rule[6])
     if row >= 0:

@@ -77,7 +77,7 @@ class DetectorSettings:
     counted_copies: float = 8.0
     """Turns of a run that goes on but for one number. Placeholders for six features are filled in by the reader."""
     counted_letters: float = 300.0
-    """Letters after the first turn of such a run inside the text: of those of outputs.parquet that are none, the longest has 264."""
+    """Letters after the first turn of such a run inside the text: of those in outputs.parquet that are no loops, at most 264."""
     open_counted_copies: float = 4.5
     """Turns of such a run that the text ends in: five, of which the first may lack its number."""
     open_counted_letters: float = 120.0

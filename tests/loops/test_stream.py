@@ -13,8 +13,9 @@ from loopguard.loops.detector import Detector
 from loopguard.loops.stream import StreamDetector, watch
 
 DETECTOR = Detector(
-    min_wasted=30, short_min_wasted=30, open_wasted=20, open_letters=10, stretch_score=40, open_score=20
-)
+    min_wasted=30, short_min_wasted=30, open_wasted=20, open_letters=10, stretch_score=40, open_score=20, list_again=2,
+    list_distinct=2, counted_letters=20, open_counted_letters=10, counted_copies=3, open_counted_copies=2,
+)  # fmt: skip
 WORDS = [
     "wait",
     "no",
@@ -38,9 +39,16 @@ WORDS = [
 ]
 pieces = st.lists(st.sampled_from(WORDS).map(lambda w: w + " "), max_size=120)
 looping = st.tuples(pieces, pieces, st.integers(1, 6)).map(lambda parts: parts[0] + parts[1] * parts[2])
+items = st.lists(st.sampled_from(["- Gang\n", "- Posse\n", "- Crew\n", "\n", "Then\n", "* Club\n"]), max_size=40)
+turns = st.tuples(st.sampled_from(["Add the sugar", "so it is"]), st.integers(1, 9)).map(
+    lambda turn: [f"{k}. {turn[0]}\n" for k in range(turn[1])]
+)
 
 
-@given(looping, st.integers(1, 5))
+@given(
+    looping | items | st.tuples(pieces, turns, items).map(lambda parts: [*parts[0], *parts[1], *parts[2]]),
+    st.integers(1, 5),
+)
 @settings(max_examples=150, deadline=None)
 def test_every_prefix_has_the_batch_verdict(words: list[str], size: int) -> None:
     stream, fed = StreamDetector(DETECTOR), ""
