@@ -16,9 +16,10 @@ from loopguard.loops.repetition import STATE as FIRST
 
 # the run that is open is kept from NOW, the closed one with most letters from LONGEST: its period in symbols (0: none), its
 # first symbol that equals the one a period before, one past its last, letters after the first turn, symbols there that are
-# neither words nor numbers, numbers that moved between the first two turns
-NOW, LONGEST, STATE = FIRST, FIRST + 6, FIRST + 12
-PERIOD, BEGIN, END, LETTERS, MARKS, MOVING = range(6)
+# neither words nor numbers, numbers that moved between the first two turns (one that stands in several places is one); of the
+# open run also the last of those numbers, how it moved, and whether the turn began between two of its places
+PERIOD, BEGIN, END, LETTERS, MARKS, MOVING, NUMBER_NOW, STEP, WRAPPED, RUN = range(10)
+NOW, LONGEST, STATE = FIRST, FIRST + RUN, FIRST + 2 * RUN
 
 
 @kernel
@@ -30,6 +31,22 @@ def _steady(i: int, period: int, begin: int, symbols: NDArray[np.uint64], values
         return True
     last = values[at(i - period)] >> 5
     return (values[at(i)] >> 5) - last == last - (values[at(i - 2 * period)] >> 5)  # type: ignore[no-any-return]
+
+
+@kernel
+def _first_turn(number: int, last: int, state: NDArray[np.int64]) -> None:
+    """A number in the second turn that was `last` in the first: whether it moves, and whether it is one that moved before."""
+    step = number - last
+    if step == 0:
+        return
+    if state[NOW + MOVING] > 0 and step == state[NOW + STEP]:
+        if number == state[NOW + NUMBER_NOW]:
+            return
+        if state[NOW + WRAPPED] == 0 and number == state[NOW + NUMBER_NOW] + step:
+            state[NOW + WRAPPED], state[NOW + NUMBER_NOW] = 1, number
+            return
+    state[NOW + MOVING] += 1
+    state[NOW + NUMBER_NOW], state[NOW + STEP] = number, step
 
 
 @kernel
@@ -45,14 +62,14 @@ def count_on(
 ) -> None:
     """Read the symbols from `low` to `high`, for which `advance` has written `back`; all before have been read with `state`."""
     period, begin = int(state[NOW + PERIOD]), int(state[NOW + BEGIN])
-    letters, marks, moving = state[NOW + LETTERS], state[NOW + MARKS], state[NOW + MOVING]
+    letters, marks = state[NOW + LETTERS], state[NOW + MARKS]
     i = low
     while i < high:
         if period > 0 and not _steady(i, period, begin, symbols, values):
-            if moving == 1 and letters > state[LONGEST + LETTERS]:
+            if state[NOW + MOVING] == 1 and letters > state[LONGEST + LETTERS]:
                 state[LONGEST + PERIOD], state[LONGEST + BEGIN], state[LONGEST + END] = period, begin, i
-                state[LONGEST + LETTERS], state[LONGEST + MARKS], state[LONGEST + MOVING] = letters, marks, moving
-            period, letters, marks, moving = 0, 0, 0, 0
+                state[LONGEST + LETTERS], state[LONGEST + MARKS], state[LONGEST + MOVING] = letters, marks, 1
+            period, letters, marks = 0, 0, 0
         first = i
         if period == 0:
             while i < high and (back[at(i)] == 0 or not numbered(values, i)):
@@ -61,6 +78,7 @@ def count_on(
                 break
             period, begin = int(back[at(i)]), i - GRAM + 1
             first = begin
+            state[NOW + MOVING] = state[NOW + WRAPPED] = 0
             for k in range(first + period, i + 1):  # a turn shorter than the n-gram
                 if not _steady(k, period, begin, symbols, values):
                     period = 0
@@ -70,10 +88,11 @@ def count_on(
             continue
         for k in range(first, i):
             if kinds[at(k)] == NUMBER:
-                moving += k - period < begin and values[at(k)] >> 5 != values[at(k - period)] >> 5
+                if k - period < begin:
+                    _first_turn(values[at(k)] >> 5, values[at(k - period)] >> 5, state)
             elif weights[at(k)] > 0:
                 letters += weights[at(k)]
             else:
                 marks += kinds[at(k)] == 0
     state[NOW + PERIOD], state[NOW + BEGIN], state[NOW + END] = period, begin, high
-    state[NOW + LETTERS], state[NOW + MARKS], state[NOW + MOVING] = letters, marks, moving
+    state[NOW + LETTERS], state[NOW + MARKS] = letters, marks

@@ -28,12 +28,27 @@ def counting_text(draw: st.DrawFn) -> str:
     return " ".join([*draw(some), *turns, *draw(some), ""])
 
 
+def different(moved: list[tuple[int, int]]) -> int:
+    """How many numbers these are, (value, step) in their order: the same one stands in several places, and has moved on once
+    where the turn began between two of them."""
+    count, wrapped = 0, False
+    for at, (number, step) in enumerate(moved):
+        last, by = moved[at - 1] if at else (0, 0)
+        if (number, step) == (last, by):
+            continue
+        if at and step == by and number == last + step and not wrapped:
+            wrapped = True
+            continue
+        count += 1
+    return count
+
+
 def check_run(room: object, state: np.ndarray, where: int, count: int) -> None:
     """What is said of the run at `where` is what a reader of its symbols would say."""
     symbols, values, kinds, weights = (
         getattr(room, name)[:count].tolist() for name in ("symbols", "values", "kinds", "weights")
     )
-    period, begin, end, letters, marks, moving = (int(value) for value in state[where : where + 6])
+    period, begin, end, letters, marks, moving = (int(value) for value in state[where : where + counting.MOVING + 1])
     if period == 0:
         return
     turn = range(begin - period, begin)
@@ -44,7 +59,7 @@ def check_run(room: object, state: np.ndarray, where: int, count: int) -> None:
     assert all(symbols[i] == symbols[i - period] for i in range(begin, end))
     numbers = [i for i in range(begin, end) if kinds[i] == NUMBER]
     assert all(step(i) == step(i - period) for i in numbers if i - period >= begin)
-    assert moving == sum(1 for i in numbers if i - period in turn and step(i) != 0)
+    assert moving == different([(values[i] >> 5, step(i)) for i in numbers if i - period in turn and step(i) != 0])
     assert letters == sum(weights[i] for i in range(begin, end) if kinds[i] != NUMBER)
     assert marks == sum(1 for i in range(begin, end) if kinds[i] == 0 and weights[i] == 0)
     if end < count:
@@ -101,6 +116,14 @@ def test_spans_and_kind() -> None:
     assert (verdict.reason, loop.kind, loop.terminal, loop.period) == ("counts_on", "counter", True, 43)
     assert abs(loop.start - 20) <= 4
     assert loop.end == 20 + len(rows("Keep a steady pace and rest on Sunday.", 8).rstrip())  # the last line may go on
+
+
+def test_one_number_in_several_places() -> None:
+    block = "".join(f"{k}. They sold the\n{k}.1 In spring, the\n{k}.2 On Sundays the\n\n" for k in range(2, 15))
+    verdict = detect("A plan:\n\n" + block)
+    assert (verdict.reason, verdict.loop and verdict.loop.kind) == ("counts_on", "counter")
+    sums = "".join(f"Take {k} of the apples and {2 * k} of the pears on this fine day.\n" for k in range(2, 9))
+    assert not detect(sums).looping
 
 
 def test_what_only_looks_like_one() -> None:
