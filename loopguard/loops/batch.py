@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopguard.loops.counting import count_on
-from loopguard.loops.grams import GRAM, WINDOW, kernel
+from loopguard.loops.grams import GRAM, WINDOW, ZERO, kernel
 from loopguard.loops.lists import STATE, fresh_items, read_lines
 from loopguard.loops.repetition import (
     BEST,
@@ -158,7 +158,7 @@ def scan_texts(
     items: NDArray[np.int64],
 ) -> None:
     """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`."""
-    base, total = 0, 0
+    base, total = ZERO, ZERO
     tables[:] = -1
     for row in range(low, high):
         data = values[offsets[row] : offsets[row + 1]]
@@ -166,10 +166,10 @@ def scan_texts(
         lexer[STATE_OF_LEXER] = -1
         reset(state, runs)
         if base + data.size >= 1 << 30:
-            base = 0
+            base = ZERO
             tables[:] = -1
         bits = table_bits(data.size)
-        count = 0
+        count = ZERO
         starts[0] = 0
         for low_byte in range(0, data.size, PART):
             done = count
@@ -212,6 +212,7 @@ def scan_tokens(
     high: int,
     offsets: NDArray[np.int64],
     values: NDArray[np.uint64],
+    no_text: NDArray[np.uint8],
     rule: NDArray[np.int64],
     limits: NDArray[np.float64],
     figures: NDArray[np.int64],
@@ -232,7 +233,7 @@ def scan_tokens(
     items: NDArray[np.int64],
 ) -> None:
     """The same for token ids; positions in tokens."""
-    base, total = 0, 0
+    base, total = ZERO, ZERO
     tables[:] = -1
     longest = 0
     for row in range(low, high):
@@ -246,13 +247,17 @@ def scan_tokens(
         ids = values[offsets[row] : offsets[row + 1]]
         reset(state, runs)
         if base + ids.size >= 1 << 30:
-            base = 0
+            base = ZERO
             tables[:] = -1
         bits = table_bits(ids.size)
+        for k in range(
+            ids.size
+        ):  # into what may be written, as the symbols of a text are: else all is compiled once more
+            symbols[k] = ids[k]
         advance(
-            0,
+            ZERO,
             ids.size,
-            ids,
+            symbols,
             numbers,
             kinds,
             weights,
@@ -270,7 +275,7 @@ def scan_tokens(
         )
         base += ids.size
         size = ids.size * TOKEN_BYTES
-        found, loud = judge(ids.size, size, kinds[:0], starts, again, limits, state, runs, loops[total : total + LOOPS])
+        found, loud = judge(ids.size, size, no_text, starts, again, limits, state, runs, loops[total : total + LOOPS])
         for k in range(total, total + found):
             loops[k, START] //= TOKEN_BYTES
             loops[k, END] //= TOKEN_BYTES

@@ -133,10 +133,12 @@ class Detector:
         Row i is values[offsets[i]:offsets[i + 1]]: UTF-8 as uint8, token ids as uint64. Returns the figures (one row per
         output, columns of `batch`) and the loops of all rows one after the other (columns of `rules`).
         """
-        offsets, values = _read_only(offsets), _read_only(values)
+        offsets, values = read_only(offsets), read_only(values)
         rows = offsets.size - 1
         figures = np.zeros((rows, batch.FIGURES), np.int64)
-        kernel: Any = batch.scan_texts if values.dtype == np.uint8 else batch.scan_tokens
+        text = values.dtype == np.uint8
+        kernel: Any = batch.scan_texts if text else batch.scan_tokens
+        extra = () if text else (_NO_TEXT,)
         longest = int(np.diff(offsets).max(initial=0))
         workers = min(threads or os.cpu_count() or 1, -(-rows // _CHUNK)) or 1
         parts: list[NDArray[np.int64]] = [_NO_LOOPS] * -(-rows // _CHUNK)
@@ -147,7 +149,7 @@ class Detector:
             loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
             for part in range(worker, len(parts), workers):
                 low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)
-                kernel(low, high, offsets, values, self.rule, self.limits, figures, loops, *scratch)
+                kernel(low, high, offsets, values, *extra, self.rule, self.limits, figures, loops, *scratch)
                 parts[part] = loops[: figures[low:high, batch.COUNT].sum()].copy()
 
         if workers == 1:
@@ -259,7 +261,7 @@ def detect(text: str | bytes | Tokens, *, vocabulary: Sequence[bytes] | None = N
     return _DEFAULT.detect(text, vocabulary=vocabulary)
 
 
-def _read_only(array: Any) -> Any:
+def read_only(array: Any) -> Any:
     """A view that cannot be written: one compiled kernel serves arrays that can and arrays that cannot."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
@@ -279,4 +281,5 @@ def _room(longest: int) -> batch.Workspace:
 _KEPT = threading.local()
 _NO_LOOPS = np.zeros((0, rules.LOOP), np.int64)
 _NO_IDS = np.zeros(0, np.uint64)
+_NO_TEXT = read_only(np.zeros(0, np.uint8))
 _DEFAULT = Detector()

@@ -32,6 +32,9 @@ def kernel(function: F) -> F:
 at = np.uint64
 """What an index goes through: a signed one is looked at for being negative whenever it is used, which takes as long as the rest."""
 
+ZERO: Any = np.int64(0)
+"""Nought, as a variable begins with that goes into another kernel: numba compiles that one again for every plain number."""
+
 GRAM = 5
 """Symbols in an n-gram: about 24 bytes of prose, as 5 or 6 tokens of a BPE are."""
 WINDOW = 1 << 13

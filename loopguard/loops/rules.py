@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopguard.loops import counting, lists
-from loopguard.loops.grams import GRAM, kernel
+from loopguard.loops.grams import GRAM, ZERO, kernel
 from loopguard.loops.repetition import (
     BACKS,
     BEST,
@@ -139,7 +139,7 @@ def judge(
     `count` symbols have been read, `size` bytes; `starts[count]` is where the next symbol begins. `data` is empty for
     token ids: then runs are not widened to the byte.
     """
-    found, loudest = 0, 0.0
+    found, loudest = ZERO, 0.0
     for row in range(RUNS):
         period_symbols = runs[row, RUN_PERIOD]
         if period_symbols == 0:

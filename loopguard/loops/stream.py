@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.counting import count_on
-from loopguard.loops.detector import Detector, Tokens, to_ids, to_utf8
+from loopguard.loops.detector import Detector, Tokens, read_only, to_ids, to_utf8
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
 from loopguard.loops.repetition import advance
@@ -51,6 +51,7 @@ class StreamDetector:
     def _start(self) -> None:
         self._size = self._count = self._checked = 0
         self._data = np.zeros(256, np.uint8)
+        self._text = read_only(self._data)  # for the kernels, which are compiled for texts that cannot be written
         self._room = batch.Workspace(256)
         self._bits = batch.table_bits(256)
         self._lexer = fresh_lexer()
@@ -103,23 +104,24 @@ class StreamDetector:
         if high > self._data.size:
             self._data = np.concatenate([self._data, np.zeros(max(self._data.size, data.size), np.uint8)])
             self._before = np.concatenate([self._before, np.zeros(self._data.size // _STRIDE + 2, np.int64)])
+            self._text = read_only(self._data)
         self._data[low:high] = data
         self._size = high
         while self._checked + _STRIDE <= high:
-            block = self._data[self._checked : self._checked + _STRIDE]
+            block = self._text[self._checked : self._checked + _STRIDE]
             at = self._checked // _STRIDE
             self._before[at + 1] = self._before[at] + batch.characters(block, _STRIDE)
             self._checked += _STRIDE
         self._grow(high + 1)
         room = self._room
         count = split(
-            low, high, self._data, room.symbols, room.values, room.kinds, room.weights, room.starts, self._lexer
+            low, high, self._text, room.symbols, room.values, room.kinds, room.weights, room.starts, self._lexer
         )
         room.starts[count] = self._lexer[START]
         done = self._count
         self._advance(count)
         count_on(done, count, room.symbols, room.values, room.kinds, room.weights, room.back, self._state)
-        read_lines(low, high, self._data, self.detector.rule, self._state, room.items)
+        read_lines(low, high, self._text, self.detector.rule, self._state, room.items)
 
     def _take_tokens(self, ids: NDArray[np.uint64]) -> None:
         low, high = self._count, self._count + ids.size
@@ -141,7 +143,7 @@ class StreamDetector:
 
     def _judge(self, always: bool = False) -> Verdict | None:
         text = self._unit == "characters"
-        data = self._data[: self._size] if text else self._data[:0]
+        data = self._text[: self._size] if text else self._text[:0]
         found, loud = rules.judge(
             self._count,
             self._size,
@@ -175,7 +177,7 @@ class StreamDetector:
     def _characters(self, high: int) -> int:
         """Characters before byte `high`, from the count kept for every 1,024 bytes."""
         at = high // _STRIDE
-        return int(self._before[at]) + batch.characters(self._data[at * _STRIDE :], high - at * _STRIDE)
+        return int(self._before[at]) + batch.characters(self._text[at * _STRIDE :], high - at * _STRIDE)
 
     def _forget(self, drop: int) -> None:
         """Begin again with all but the first `drop` bytes or tokens."""
