@@ -37,11 +37,20 @@ COLUMNS = {
 """The columns that a trainer's user counts on, and their types, whether or not they hold anything."""
 
 
+JUDGE = """
+template = "{{ prompt }}\\n{{ answer }}\\n\\nHow good is this answer, from {{ low }} to {{ high }}? "
+min_label_mass = 0.0
+"""
+"""In few words, for reading is what takes the time; the shipped judges are asked for real in test_judging.py, test_trust.py."""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("embedded")
+    (folder / "short.toml").write_text(JUDGE, encoding="utf-8")
     changes = {"sampling.samples": 2, "sampling.max_tokens": 160, "engine.concurrency": 4, "engine.context": 1024}
-    recipe = Recipe().override(changes | {"pairing.min_margin": 0.0})
-    return build_prefs(PROMPTS, recipe, out=tmp_path_factory.mktemp("embedded") / "run")
+    recipe = Recipe().override(changes | {"pairing.min_margin": 0.0, "judge.spec": str(folder / "short.toml")})
+    return build_prefs(PROMPTS, recipe, out=folder / "run")
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
