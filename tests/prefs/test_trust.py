@@ -21,6 +21,7 @@ from loopguard.prefs.ledger import Ledger
 from loopguard.prefs.trust_planted import ATTACKS, QUESTIONS
 from tests.fake_server import FakeServer, serve
 from tests.prefs.commands import Running, keys_of, loopguard, questions, recorded, write_prompts
+from tests.prefs.made import short_judge
 
 PROMPTS = [f"Question {k}?" for k in range(6)]
 WORTHS = (1, 3, 5)
@@ -506,6 +507,7 @@ def test_a_small_real_judge_is_close_to_noise(tmp_path: Path) -> None:
     it is in test_judging.py."""
     pytest.importorskip("xllamacpp")
     changes = {"sampling.samples": 2, "sampling.max_tokens": 40, "engine.concurrency": 2, "engine.context": 1024}
+    changes |= {"judge.spec": short_judge(tmp_path)}
     run = lg.build_prefs(["Why is the sky blue?"], Recipe().override(changes), out=tmp_path / "run")
     trust = judge_trust(run, planted=1, attacked=0)
     assert trust.complete
