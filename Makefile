@@ -11,7 +11,7 @@ CONSUMERS_VENV ?= .venv-consumers
 CONSUMERS_READY := $(CONSUMERS_VENV)/.ready
 AXOLOTL_TRL := $(CONSUMERS_VENV)/trl-1.9.0
 
-.PHONY: help demo test test-notebooks strip-notebooks test-vllm test-ray test-trl test-consumers environments check docs bench bench-vllm bench-ray clean
+.PHONY: help demo kernels test test-notebooks strip-notebooks test-vllm test-ray test-trl test-consumers environments check docs bench bench-vllm bench-ray clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -58,7 +58,10 @@ $(CONSUMERS_READY): pyproject.toml constraints-consumers.txt
 demo: $(READY)   ## the main job on the embedded model: three to six minutes on 2 cores, ends with a table and a pair
 	$(BIN)/loopguard build-prefs pipelines/demo_prompts.jsonl --limit 8 --pipeline demo --out runs/demo
 
-test: $(READY)   ## all tests but those of the targets below
+kernels: $(READY)  # compiled once, half a minute, rather than by every process of the tests at the same time
+	$(BIN)/python -c 'import loopguard; loopguard.detect("text"); loopguard.detect([1, 2, 3])'
+
+test: kernels    ## all tests but those of the targets below
 	$(BIN)/python -m pytest -m 'not notebooks' -n auto --dist worksteal
 
 test-notebooks: $(READY)  ## every notebook in a kernel of its own on the embedded model, without a network, and its outputs
@@ -68,7 +71,7 @@ strip-notebooks: $(READY)  ## take outputs, counts and traces of this machine ou
 	$(BIN)/nbstripout --drop-empty-cells --extra-keys 'metadata.language_info cell.metadata.execution' notebooks/*.ipynb
 
 test-vllm: $(VLLM_READY)  ## the vllm engine on the real vLLM for CPU, in an environment of its own (.venv-vllm, 4 GB)
-	$(VLLM_VENV)/bin/python -m pytest tests/vllm tests/engines/test_vllm_arguments.py
+	NUMBA_CACHE_DIR=$(abspath $(VLLM_VENV))/numba $(VLLM_VENV)/bin/python -m pytest tests/vllm tests/engines/test_vllm_arguments.py
 
 test-ray: $(RAY_READY)  ## the Ray runner on a real Ray of two nodes, in an environment of its own (.venv-ray)
 	$(RAY_VENV)/bin/python -m pytest tests/ray

@@ -5,6 +5,7 @@ Exit codes: 0 all done; 1 something the user can mend; 3 done, but some prompts 
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -254,9 +255,12 @@ def build_prefs(
 def _build(
     prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, offline: bool, quiet: bool, as_json: bool
 ) -> None:
+    from loopguard.loops.quick_start import arrow_without_pandas, numba_without_scipy
     from loopguard.prefs.build import build_prefs as build
     from loopguard.terminal import TerminalWatcher, out, print_sample_pair, print_summary
 
+    numba_without_scipy()
+    arrow_without_pandas()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice to leave is handled like Ctrl-C
     watcher = TerminalWatcher(quiet=quiet)
     try:
@@ -382,3 +386,5 @@ def main() -> None:
     except BrokenPipeError:  # `loopguard ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    finally:
+        gc.freeze()  # looking for cycles once more as everything ends takes a tenth of a small run, and frees nothing in time

@@ -65,7 +65,9 @@ def export(
     loopguard export runs/mine --format trl --pretokenized --tokenizer your/model
     """
     from loopguard.handover.export import Options, export_run
+    from loopguard.loops.quick_start import arrow_without_pandas
 
+    arrow_without_pandas()
     options = Options(
         pretokenized=pretokenized,
         tokenizer=tokenizer or "",

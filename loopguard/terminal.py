@@ -6,8 +6,10 @@ models is printed with its control characters made visible, never as markup: an 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -28,6 +30,7 @@ from loopguard.console import out as out
 from loopguard.counted import counted
 from loopguard.loops.show import pieces
 from loopguard.prefs import capabilities
+from loopguard.prefs.outputs import PREFERENCES
 from loopguard.prefs.told import duration, now, rate_told, spent_line, summary_lines
 from loopguard.records import Loop
 from loopguard.visible import visible as visible
@@ -197,17 +200,37 @@ def _put_lines(title: str, lines: Iterable[tuple[str, str]], console: Console) -
 
 def print_sample_pair(run: Run, console: Console) -> None:
     """One pair, a looping one if there is any, with the loop marked and its repeats folded."""
-    frame = run.preferences
-    if frame.height == 0:
+    row = _pair_to_show(run.path / PREFERENCES)
+    if row is None:
         none = run.summary["prompts"]["total"] == 0
         console.print("\nNo pairs to show." + (" No row holds a prompt: is this the right file?" if none else ""))
         return
-    rows = frame.sort(["reason", "rejected_wasted_fraction"], descending=[False, True], nulls_last=True)
-    row = rows.row(0, named=True)
     chosen = "chosen" if row["score_chosen"] is None else f"chosen: score {row['score_chosen']:.2f}"
     _part("prompt", Text(_short(row["prompt"][-1]["content"])), "cyan", console)
     _part(chosen, Text(_short(row["chosen"][0]["content"])), "green", console)
     _part(_rejected_title(row), _rejected(row, console), "red", console)
+
+
+def _pair_to_show(path: Path) -> dict[str, Any] | None:
+    """The first of the pairs by loop that waste most, else the first by score. By Arrow, which wrote the table: loading polars
+    takes as long as many a run."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        short = file.read(columns=["reason", "rejected_wasted_fraction"])
+        keys = [
+            (reason, math.inf if wasted is None else -wasted)
+            for reason, wasted in zip(*(column.to_pylist() for column in short.columns), strict=True)
+        ]
+        if not keys:
+            return None
+        at = keys.index(min(keys))
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if at < rows:
+                return dict(file.read_row_group(group).slice(at, 1).to_pylist()[0])
+            at -= rows
+    raise AssertionError("a row lies in no row group")
 
 
 def _part(title: str, body: Text, colour: str, console: Console) -> None:

@@ -22,9 +22,10 @@ def cores() -> list[int]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """For `-n auto`: none beside this process on one core, else two, and up to four where each has two cores."""
+    """For `-n auto`: none beside this process on one core, three on two cores, for one of them waits for a server or a process
+    most of the time; else two, and up to four where each has two cores."""
     count = len(cores())
-    return 0 if count == 1 else max(2, min(4, count // 2))
+    return {1: 0, 2: 3}.get(count, max(2, min(4, count // 2)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -199,9 +199,10 @@ class FakeServer:
             entry["status"] = response.status
             return response
         response = web.json_response(good_answer(body, how))
+        entry["status"] = response.status  # before the client can know
         await response.prepare(request)
         await response.write_eof()
-        entry.update(status=200, answered=True)
+        entry["answered"] = True
         if kind == "asked":
             self._write({"event": "answered", "number": entry["number"]})
         return response

@@ -7,11 +7,10 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 from collections.abc import Iterator
 
+from tests.forked import start
 from tests.prefs.commands import PATIENCE, environment
 
 
@@ -20,14 +19,7 @@ def on_terminal(*arguments: object, columns: int, **variables: str) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     known = {name: value for name, value in environment().items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "loopguard", *map(str, arguments)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=known | {"TERM": "xterm-256color"} | variables,
-        close_fds=True,
-    )
+    process = start([*map(str, arguments)], known | {"TERM": "xterm-256color"} | variables, None, (theirs,) * 3)
     os.close(theirs)
     try:
         written = b"".join(_read(ours))

@@ -15,6 +15,7 @@ import pytest
 import loopguard as package
 from loopguard import Run
 from tests.fake_server import serve
+from tests.handover.a_run import make_run
 from tests.prefs.commands import PATIENCE, Running, environment, loopguard, questions, tables, write_prompts
 
 HEAVY = (
@@ -79,6 +80,39 @@ def test_nothing_heavy_is_loaded_for_a_look(code: str) -> None:
     if "build-prefs" in code or "judges" in code:
         loaded.discard("pydantic")  # later versions of typer load it for the options of a verb
     assert not loaded
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("finished")).path
+
+
+@pytest.mark.parametrize(
+    ("verb", "loaded"),
+    [
+        (["status", "RUN"], {"pydantic"}),
+        (["export", "RUN", "--format", "trl", "--out", "OUT"], {"numpy", "polars", "pyarrow", "pydantic"}),
+        (["push", "RUN", "me/pairs", "--dry-run"], {"huggingface_hub", "numpy", "pyarrow", "pydantic"}),
+        (
+            ["build-prefs", "PROMPTS", "--pipeline", "RUN/recipe.toml", "--out", "OUT"],
+            {"jinja2", "numba", "numpy", "pyarrow", "pydantic"},
+        ),
+    ],
+)
+def test_a_verb_loads_what_it_needs(verb: list[str], loaded: set[str], finished: Path, tmp_path: Path) -> None:
+    """Each of these takes as long to load as a small run takes; pandas and scipy come in through Arrow and numba."""
+    code = f"""if True:
+        import atexit, json, sys
+        atexit.register(lambda: print(json.dumps([*sys.modules.keys() & set({[*HEAVY, "pandas", "scipy"]})]), file=sys.stderr))
+        from loopguard.cli import main
+        main()
+    """
+    names = {"RUN": finished, "PROMPTS": finished.parent / "prompts.jsonl", "OUT": tmp_path / "out"}
+    for name, path in names.items():
+        verb = [word.replace(name, str(path)) for word in verb]
+    done = subprocess.run([sys.executable, "-c", code, *verb], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stderr.splitlines()[-1])) == loaded
 
 
 def test_a_scan_does_not_load_scipy(tmp_path: Path) -> None:

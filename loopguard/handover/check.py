@@ -23,12 +23,13 @@ from loopguard.handover.pairs import BrokenRow, PairRow, Text, said
 from loopguard.handover.repeats import Repeats
 from loopguard.handover.tokenizers_at_hand import Tokenizer
 from loopguard.handover.trainer_views import TRAINERS, Trainer
-from loopguard.loops.detector import Detector
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
+
+    from loopguard.loops.detector import Detector
 
 __all__ = ["LONGEST", "Checked", "Columns", "Finding", "check", "measured_rows", "schema"]
 
@@ -155,6 +156,8 @@ def check(
     if not 1 <= max_length <= LONGEST:
         raise InputError(f"max_length {max_length}: 1 to {LONGEST:,} tokens")
     found, repeats = Checked(name, trainer, max_length, benchmark=benchmark), Repeats()
+    from loopguard.loops.detector import Detector
+
     detector = detector or Detector()
     for batch in _batched(pairs):
         for row, measured in measured_rows(batch, tokenizer, detector, trainer):

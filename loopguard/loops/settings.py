@@ -6,11 +6,13 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from loopguard.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 RULES_VERSION = 4
 """Goes up whenever a text can get another verdict under unchanged settings; part of every signature."""
@@ -149,8 +151,12 @@ class DetectorSettings:
 
     def limits(self) -> NDArray[np.float64]:
         """What `rules.judge` takes: the fields up to `few_wasted`."""
+        import numpy as np  # here, for a recipe needs the names alone
+
         return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[:_LIMITS]], np.float64)
 
     def rule(self) -> NDArray[np.int64]:
         """What `repetition.advance` takes: the fields from `stretch_copies`."""
+        import numpy as np
+
         return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[_LIMITS:]], np.int64)

