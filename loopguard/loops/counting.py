@@ -20,6 +20,8 @@ from loopguard.loops.repetition import STATE as FIRST
 # open run also the last of those numbers, how it moved, and whether the turn began between two of its places
 PERIOD, BEGIN, END, LETTERS, MARKS, MOVING, NUMBER_NOW, STEP, WRAPPED, RUN = range(10)
 NOW, LONGEST, STATE = FIRST, FIRST + RUN, FIRST + 2 * RUN
+_UNCOUNTED = np.int64(-1)
+"""Letters of a run before its third turn has ended: what it is made of is looked at then, once."""
 
 
 @kernel
@@ -69,23 +71,24 @@ def count_on(
             if state[NOW + MOVING] == 1 and letters > state[LONGEST + LETTERS]:
                 state[LONGEST + PERIOD], state[LONGEST + BEGIN], state[LONGEST + END] = period, begin, i
                 state[LONGEST + LETTERS], state[LONGEST + MARKS], state[LONGEST + MOVING] = letters, marks, 1
-            period, letters, marks = 0, 0, 0
-        first = i
+            period = 0
         if period == 0:
             while i < high and (back[at(i)] == 0 or not numbered(values, i)):
                 i += 1
             if i == high:
                 break
-            period, begin = int(back[at(i)]), i - GRAM + 1
-            first = begin
+            period, begin, letters, marks = int(back[at(i)]), i - GRAM + 1, _UNCOUNTED, 0
             state[NOW + MOVING] = state[NOW + WRAPPED] = 0
-            for k in range(first + period, i + 1):  # a turn shorter than the n-gram
+            for k in range(begin + period, i + 1):  # a turn shorter than the n-gram
                 if not _steady(k, period, begin, symbols, values):
                     period = 0
                     break
         i += 1
-        if period == 0:
+        if period == 0 or i - begin < 2 * period:
             continue
+        first = i - 1
+        if letters == _UNCOUNTED:  # most break off before
+            first, letters = begin, 0
         for k in range(first, i):
             if kinds[at(k)] == NUMBER:
                 if k - period < begin:

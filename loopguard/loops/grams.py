@@ -63,8 +63,12 @@ def _exact(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np
 
 
 @kernel
-def _hash(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int) -> np.uint64:
-    """The hash of the n-gram that ends at `i`, its numbers included."""
+def exact_hash(
+    symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, before: np.uint64, known: bool
+) -> np.uint64:
+    """The hash of the n-gram that ends at `i`, its numbers included; quicker where that of the one `before` is known."""
+    if known:
+        return (before + _exact(symbols, values, i)) * ODD - _exact(symbols, values, i - GRAM) * OUT  # type: ignore[no-any-return]
     value = np.uint64(0)
     for k in range(GRAM - 1, -1, -1):
         value = (value + _exact(symbols, values, i - k)) * ODD
@@ -114,8 +118,16 @@ def _seen(
     base: int,
 ) -> tuple[int, int]:
     """The last position of the n-gram ending at `i`, or -1; and `i` takes its place. Also the number of slots looked at."""
-    age = i // WINDOW
-    slot, found, looked = place(symbols, values, i, value, exact, table, bits, base, age)
+    age, found, looked = i // WINDOW, -1, 0
+    half, born = (age & 1) << bits, base + age * WINDOW
+    slot = half | slot_of(value, bits)
+    while table[at(slot)] >= born:  # as in `place`, without the call
+        looked += 1
+        found = int(table[at(slot)]) - base
+        if equal(symbols, values, i, found, exact):
+            break
+        found = -1
+        slot = half | ((slot + 1) & ((1 << bits) - 1))
     table[at(slot)] = base + i
     if found < 0 and age > 0:
         _, found, before = place(symbols, values, i, value, exact, table, bits, base, age - 1)
@@ -138,13 +150,14 @@ def nearest(
     values: NDArray[np.int64],
     i: int,
     j: int,
+    value: np.uint64,
     exact: NDArray[np.int32],
     bits: int,
     base: int,
 ) -> int:
-    """The last position of the n-gram ending at `i` with the same numbers; `j` is the last one with any numbers."""
-    k, _ = _seen(symbols, values, i, _hash(symbols, values, i), True, exact, bits, base)
-    return j if equal(symbols, values, i, j, True) else k
+    """The last position of the n-gram ending at `i` with the same numbers, whose hash is `value`; `j`: with any numbers."""
+    k, _ = _seen(symbols, values, i, value, True, exact, bits, base)
+    return j if k != j and equal(symbols, values, i, j, True) else k
 
 
 @kernel
@@ -159,12 +172,14 @@ def enter(
     base: int,
 ) -> None:
     """Enter the n-grams that end in `low` to `high`, which a run has passed over; `grams` holds their hashes."""
-    loose = tables[0]
+    loose, value, last = tables[0], np.uint64(0), -1
     for i in range(low, high):
         if numbered(values, i):
             j, _ = _seen(symbols, values, i, grams[at(i)], False, loose, bits, base)
             if j >= 0:
-                nearest(symbols, values, i, j, tables[1], bits, base)
+                value = exact_hash(symbols, values, i, value, last == i - 1 and i >= GRAM)
+                last = i
+                nearest(symbols, values, i, j, value, tables[1], bits, base)
         else:
             slot, _, _ = place(symbols, values, i, grams[at(i)], False, loose, bits, base, i // WINDOW)
             loose[at(slot)] = base + i

@@ -46,12 +46,12 @@ def fresh_items() -> NDArray[np.int64]:
 
 def _opening() -> NDArray[np.bool_]:
     opens = np.zeros(256, np.bool_)
-    opens[[*b"\t\n\r -*0123456789", 0xE2]] = True
+    opens[[*b"\t\r -*0123456789", 0xE2]] = True
     return opens
 
 
 _OPENS = _opening()
-"""Bytes that a line of a list, or a blank one, begins with."""
+"""Bytes that a line of a list, or one of blanks, begins with."""
 
 
 @kernel
@@ -193,7 +193,9 @@ def read_lines(
         while ends != 0:
             end = int(i + np.int64(zero_bits(ends)))
             ends &= ends - np.uint64(1)
-            if _OPENS[data[at(line)]]:
+            if end == line:
+                pass
+            elif _OPENS[data[at(line)]]:
                 state[MARK] = mark
                 _line(line, end, data, rule, state, table)
                 mark = state[MARK]

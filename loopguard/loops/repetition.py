@@ -25,6 +25,7 @@ from loopguard.loops.grams import (
     at,
     enter,
     equal,
+    exact_hash,
     kernel,
     nearest,
     numbered,
@@ -108,6 +109,13 @@ def _first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.
 
 
 @kernel
+def _look_for_first(newest: int, back: NDArray[np.int32], chain: NDArray[np.int32], state: NDArray[np.int64]) -> None:
+    """Where the first symbol of the open stretch was said first, unless that is known."""
+    if state[OPEN + FIRST] < 0:
+        state[OPEN + FIRST] = _first_copy(state[OPEN + FROM], newest, back, chain)
+
+
+@kernel
 def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[np.int64], most: int) -> int:
     """What a number says that its last two copies did not: bits by which its step changed, at most `most`. -1: none."""
     last = values[at(t - far)]
@@ -119,8 +127,9 @@ def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[
     if change == 0:
         return -1
     news = 0
-    for k in range(most):
-        news += (change >> k) > 0
+    while change > 0 and news < most:
+        change >>= 1
+        news += 1
     return news
 
 
@@ -204,7 +213,7 @@ def advance(
     score, steps, backs, counted = state[OPEN + SCORE], state[OPEN + STEPS], state[OPEN + BACKS], state[OPEN + COUNTED]
     news, to, known, best = state[OPEN + FRESH], state[OPEN + TO], state[OPEN + KNOWN], state[BEST + SCORE]
     letters, marks, pieces = state[OPEN + LETTERS], state[OPEN + MARKS], state[OPEN + PIECES]
-    rising = False
+    rising, numbers, numbers_at = False, np.uint64(0), -2
     age = low // WINDOW
     born, half, turn = base + age * WINDOW, (age & 1) << bits, (age + 1) * WINDOW
     i = low - 1
@@ -258,7 +267,11 @@ def advance(
                     compared += looked
                 if j >= 0:
                     far = i - j
-                    k = nearest(symbols, values, i, j, exact, bits, base) if numbered(values, i) else j
+                    k = j
+                    if numbered(values, i):
+                        numbers = exact_hash(symbols, values, i, numbers, numbers_at == i - 1 and i >= GRAM)
+                        numbers_at = i
+                        k = nearest(symbols, values, i, j, numbers, exact, bits, base)
                     if k >= 0:
                         period = i - k
                         state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1
@@ -308,8 +321,12 @@ def advance(
                     continue
                 score, steps, backs, counted, news = 0, 0, 0, 0, 0
                 letters, marks, pieces = 0, 0, 0
-                state[OPEN + FROM], state[OPEN + FIRST] = t, _first_copy(t, i, back, chain)
+                state[OPEN + FROM], state[OPEN + FIRST] = (
+                    t,
+                    -1,
+                )  # looked for when it is asked for: most stretches are short
             if fresh > 0 and rising:
+                _look_for_first(i, back, chain, state)
                 _keep(BEST, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)
                 rising = False
             score += gain - cost * fresh
@@ -328,6 +345,8 @@ def advance(
                 best, rising = score, True
     state[HASH], state[LAST_MUCH], state[HITS] = np.int64(hashed), last_much, hits
     state[SETTLED], state[COMPARED] = settled, state[COMPARED] + compared
+    if score > 0:
+        _look_for_first(high - 1, back, chain, state)
     if rising:
         _keep(BEST, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)
     _keep(OPEN, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)

@@ -51,6 +51,9 @@ def check_run(room: object, state: np.ndarray, where: int, count: int) -> None:
     period, begin, end, letters, marks, moving = (int(value) for value in state[where : where + counting.MOVING + 1])
     if period == 0:
         return
+    if end - begin < 2 * period:
+        assert letters == -1
+        return
     turn = range(begin - period, begin)
 
     def step(i: int) -> int:
