@@ -140,6 +140,13 @@ def hostile(size: int) -> dict[str, str]:
             chr(rng.choice([rng.randint(32, 0xD7FF), rng.randint(0x10000, 0x10FFFF)])) for _ in range(size // 3)
         ),
         "nested brackets": "(" * (size // 2) + ")" * (size // 2),
+        "letters and digits": " ".join(rng.choices("ab78", k=size // 2)),
+        "rows of bits": "\n".join(",".join(rng.choices("01", k=8)) for _ in range(size // 16)),
+        "rows of numbers": "".join(
+            f'{{"a": {rng.randint(0, 9)}, "b": {rng.randint(0, 9)}}}\n' for _ in range(size // 17)
+        ),
+        "hex": "".join(rng.choices("0123456789abcdef", k=size)),
+        "items": "- a\n" * (size // 4),
         "growing lines": "\n".join("a " * (7 * i % 150) for i in range(size // 150)),
     }
 

@@ -48,11 +48,14 @@ OUT = np.uint64(pow(0x9E3779B97F4A7C15, GRAM + 1, 1 << 64))
 
 
 @kernel
-def equal(symbols: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int, exact: bool) -> bool:
-    """Whether the same n-gram ends at `i` and at `j`; `exact`: with the same numbers."""
-    for k in range(GRAM):
-        if symbols[at(i - k)] != symbols[at(j - k)] or (exact and values[at(i - k)] != values[at(j - k)]):
-            return False
+def equal(grams: NDArray[np.uint64], values: NDArray[np.int64], i: int, j: int, exact: bool) -> bool:
+    """Whether the same n-gram ends at `i` and at `j`, by their hashes of 64 bits; `exact`: with the same numbers."""
+    if grams[at(i)] != grams[at(j)]:
+        return False
+    if exact:
+        for k in range(GRAM):
+            if values[at(i - k)] != values[at(j - k)]:
+                return False
     return True
 
 
@@ -68,7 +71,7 @@ def exact_hash(
 ) -> np.uint64:
     """The hash of the n-gram that ends at `i`, its numbers included; quicker where that of the one `before` is known."""
     if known:
-        return (before + _exact(symbols, values, i)) * ODD - _exact(symbols, values, i - GRAM) * OUT  # type: ignore[no-any-return]
+        return (before + _exact(symbols, values, i)) * ODD - _exact(symbols, values, i - GRAM) * OUT
     value = np.uint64(0)
     for k in range(GRAM - 1, -1, -1):
         value = (value + _exact(symbols, values, i - k)) * ODD
@@ -83,7 +86,7 @@ def slot_of(value: np.uint64, bits: int) -> int:
 
 @kernel
 def place(
-    symbols: NDArray[np.uint64],
+    grams: NDArray[np.uint64],
     values: NDArray[np.int64],
     i: int,
     value: np.uint64,
@@ -100,7 +103,7 @@ def place(
     while table[at(slot)] >= born:
         looked += 1
         j = int(table[at(slot)]) - base
-        if equal(symbols, values, i, j, exact):
+        if equal(grams, values, i, j, exact):
             return slot, j, looked
         slot = half | ((slot + 1) & ((1 << bits) - 1))
     return slot, -1, looked
@@ -108,7 +111,7 @@ def place(
 
 @kernel
 def _seen(
-    symbols: NDArray[np.uint64],
+    grams: NDArray[np.uint64],
     values: NDArray[np.int64],
     i: int,
     value: np.uint64,
@@ -124,13 +127,13 @@ def _seen(
     while table[at(slot)] >= born:  # as in `place`, without the call
         looked += 1
         found = int(table[at(slot)]) - base
-        if equal(symbols, values, i, found, exact):
+        if equal(grams, values, i, found, exact):
             break
         found = -1
         slot = half | ((slot + 1) & ((1 << bits) - 1))
     table[at(slot)] = base + i
     if found < 0 and age > 0:
-        _, found, before = place(symbols, values, i, value, exact, table, bits, base, age - 1)
+        _, found, before = place(grams, values, i, value, exact, table, bits, base, age - 1)
         looked += before
     return found, looked
 
@@ -146,7 +149,7 @@ def numbered(values: NDArray[np.int64], i: int) -> bool:
 
 @kernel
 def nearest(
-    symbols: NDArray[np.uint64],
+    grams: NDArray[np.uint64],
     values: NDArray[np.int64],
     i: int,
     j: int,
@@ -156,8 +159,8 @@ def nearest(
     base: int,
 ) -> int:
     """The last position of the n-gram ending at `i` with the same numbers, whose hash is `value`; `j`: with any numbers."""
-    k, _ = _seen(symbols, values, i, value, True, exact, bits, base)
-    return j if k != j and equal(symbols, values, i, j, True) else k
+    k, _ = _seen(grams, values, i, value, True, exact, bits, base)
+    return j if k != j and equal(grams, values, i, j, True) else k
 
 
 @kernel
@@ -175,11 +178,11 @@ def enter(
     loose, value, last = tables[0], np.uint64(0), -1
     for i in range(low, high):
         if numbered(values, i):
-            j, _ = _seen(symbols, values, i, grams[at(i)], False, loose, bits, base)
+            j, _ = _seen(grams, values, i, grams[at(i)], False, loose, bits, base)
             if j >= 0:
                 value = exact_hash(symbols, values, i, value, last == i - 1 and i >= GRAM)
                 last = i
-                nearest(symbols, values, i, j, value, tables[1], bits, base)
+                nearest(grams, values, i, j, value, tables[1], bits, base)
         else:
-            slot, _, _ = place(symbols, values, i, grams[at(i)], False, loose, bits, base, i // WINDOW)
+            slot, _, _ = place(grams, values, i, grams[at(i)], False, loose, bits, base, i // WINDOW)
             loose[at(slot)] = base + i

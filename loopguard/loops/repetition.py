@@ -257,13 +257,13 @@ def advance(
                 while loose[at(slot)] >= born:
                     compared += 1
                     j = int(loose[at(slot)]) - base
-                    if equal(symbols, values, i, j, False):
+                    if equal(grams, values, i, j, False):
                         break
                     j = -1
                     slot = half | ((slot + 1) & mask)
                 loose[at(slot)] = base + i
                 if j < 0 and born > base:
-                    _, j, looked = place(symbols, values, i, hashed, False, loose, bits, base, i // WINDOW - 1)
+                    _, j, looked = place(grams, values, i, hashed, False, loose, bits, base, i // WINDOW - 1)
                     compared += looked
                 if j >= 0:
                     far = i - j
@@ -271,7 +271,7 @@ def advance(
                     if numbered(values, i):
                         numbers = exact_hash(symbols, values, i, numbers, numbers_at == i - 1 and i >= GRAM)
                         numbers_at = i
-                        k = nearest(symbols, values, i, j, numbers, exact, bits, base)
+                        k = nearest(grams, values, i, j, numbers, exact, bits, base)
                     if k >= 0:
                         period = i - k
                         state[PERIOD], state[BEGIN], state[NOTED] = period, i - GRAM + 1, -1
