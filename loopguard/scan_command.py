@@ -91,9 +91,10 @@ def scan(
 
     loopguard scan 'runs/*.parquet' --group-by model --out verdicts.parquet --fail-above 0.01
     """
-    from loopguard.loops.quick_start import numba_without_scipy
+    from loopguard.loops.quick_start import arrow_without_pandas, numba_without_scipy
 
     numba_without_scipy()
+    arrow_without_pandas()
     from loopguard.loops.scan import scan_files
 
     line = _Line(quiet=quiet)

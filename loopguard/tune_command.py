@@ -55,6 +55,10 @@ def tune_vllm(
 
     loopguard tune-vllm outputs.jsonl --tokens-column token_ids
     """
+    from loopguard.loops.quick_start import arrow_without_pandas, numba_without_scipy
+
+    numba_without_scipy()
+    arrow_without_pandas()
     from loopguard.loops.tune import tune_vllm as tune
 
     found = tune(

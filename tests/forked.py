@@ -6,7 +6,7 @@
 Loading takes a command one to three seconds of a core, running it often a tenth of that, and the tests run many hundreds. What
 is forked is a process of its own, with its own environment, folder and streams; signals, limits and kill -9 do to it what they
 do to any. Two such starters take turns, with different hash seeds: what hangs on the order of a set shows as it would between
-two processes. That each verb also comes up from nothing is for `tests/test_cli.py`, the wheel and the demo.
+two processes. That verbs also come up from nothing is for `tests/test_cli.py`, the wheel and the demo.
 
 Nothing that takes threads along is loaded beforehand (polars), nor what reads the environment when it is imported
 (huggingface_hub, datasets). Elsewhere than on Linux, and where Python itself reads what the test sets, commands start from nothing.

@@ -97,6 +97,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["build-prefs", "PROMPTS", "--pipeline", "RUN/recipe.toml", "--out", "OUT"],
             {"jinja2", "numba", "numpy", "pyarrow", "pydantic"},
         ),
+        (["scan", "OUTPUTS"], {"numba", "numpy", "pyarrow", "pydantic"}),
+        (["tune-vllm", "OUTPUTS"], {"numba", "numpy", "pyarrow", "pydantic"}),
     ],
 )
 def test_a_verb_loads_what_it_needs(verb: list[str], loaded: set[str], finished: Path, tmp_path: Path) -> None:
@@ -107,7 +109,10 @@ def test_a_verb_loads_what_it_needs(verb: list[str], loaded: set[str], finished:
         from loopguard.cli import main
         main()
     """
-    names = {"RUN": finished, "PROMPTS": finished.parent / "prompts.jsonl", "OUT": tmp_path / "out"}
+    outputs = tmp_path / "answers.jsonl"
+    outputs.write_text(json.dumps({"output": "and so on, " * 99}) + "\n")
+    prompts = finished.parent / "prompts.jsonl"
+    names = {"RUN": finished, "PROMPTS": prompts, "OUTPUTS": outputs, "OUT": tmp_path / "out"}
     for name, path in names.items():
         verb = [word.replace(name, str(path)) for word in verb]
     done = subprocess.run([sys.executable, "-c", code, *verb], capture_output=True, text=True, env=environment())

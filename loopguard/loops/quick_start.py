@@ -14,15 +14,15 @@ from importlib.util import find_spec
 
 __all__ = ["arrow_without_pandas", "numba_without_scipy"]
 
-BLAS = "scipy.linalg.cython_blas"
-"""What `numba.np.linalg.ensure_blas` imports."""
-
 
 def numba_without_scipy() -> None:
     """Load the part of numba that asks for SciPy while there seems to be none; nothing where its `linalg` is there already."""
     if "scipy.linalg" in sys.modules or find_spec("scipy") is None:
         return
-    with _absent(BLAS), contextlib.suppress(ImportError):  # a numba that has it elsewhere is only slower
+    with (
+        _absent("scipy", "scipy.linalg"),
+        contextlib.suppress(ImportError),
+    ):  # a numba that has it elsewhere is only slower
         import numba.np.arraymath  # noqa: F401
 
 
@@ -37,9 +37,9 @@ def arrow_without_pandas() -> None:
 
 
 @contextlib.contextmanager
-def _absent(module: str) -> Iterator[None]:
-    """While the block lasts this module cannot be imported."""
-    sys.meta_path.insert(0, finder := _Absent(module))
+def _absent(*modules: str) -> Iterator[None]:
+    """While the block lasts these modules cannot be imported."""
+    sys.meta_path.insert(0, finder := _Absent(modules))
     try:
         yield
     finally:
@@ -47,12 +47,12 @@ def _absent(module: str) -> Iterator[None]:
 
 
 class _Absent:
-    """What Python asks first for a module: raises where it is the one."""
+    """What Python asks first for a module: raises where it is one of these."""
 
-    def __init__(self, module: str) -> None:
-        self._module = module
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self._modules = modules
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """None: whoever comes next shall look."""
-        if name == self._module:
+        if name in self._modules:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
