@@ -144,10 +144,11 @@ def _scan() -> Row:
 
 def _detector() -> Row:
     found = result("detector-speed")
-    through, worst = found["throughput"], found["adversarial"]["relative"][found["adversarial"]["worst"]]
+    through, hostile = found["throughput"], found["adversarial"]
+    worst = hostile["relative"][hostile["worst"]]
     what = (
-        f"detector, one core: a Verdict object for each of {through['texts']:,} outputs / token ids; worst hostile input per"
-        " byte; 10 MB against 10 KB per byte"
+        f"detector, one core: a Verdict object for each of {through['texts']:,} outputs / token ids; worst hostile input"
+        f" ({hostile['worst']}) per byte; 10 MB against 10 KB per byte"
     )
     figure = (
         f"{through['mb_per_s']:.0f} MB/s / {found['tokens']['million_tokens_per_s']:.0f} M ids/s; {worst:.1f}x;"
