@@ -250,9 +250,8 @@ def scan_tokens(
             base = ZERO
             tables[:] = -1
         bits = table_bits(ids.size)
-        for k in range(
-            ids.size
-        ):  # into what may be written, as the symbols of a text are: else all is compiled once more
+        # into what may be written, as the symbols of a text are: else all is compiled once more
+        for k in range(ids.size):
             symbols[k] = ids[k]
         advance(
             ZERO,

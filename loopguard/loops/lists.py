@@ -193,14 +193,12 @@ def read_lines(
         while ends != 0:
             end = int(i + np.int64(zero_bits(ends)))
             ends &= ends - np.uint64(1)
-            if end == line:
-                pass
-            elif _OPENS[data[at(line)]]:
+            if end > line and _OPENS[data[at(line)]]:
                 state[MARK] = mark
                 _line(line, end, data, rule, state, table)
                 mark = state[MARK]
-            else:
-                mark = np.int64(-1)  # most lines: nothing that a marker, or a blank line, begins with
+            elif end > line:
+                mark = np.int64(-1)  # most lines: nothing that a marker, or a line of blanks, begins with
             line = np.int64(end + 1)
         i += step
     state[LINE], state[MARK] = line, mark

@@ -321,10 +321,8 @@ def advance(
                     continue
                 score, steps, backs, counted, news = 0, 0, 0, 0, 0
                 letters, marks, pieces = 0, 0, 0
-                state[OPEN + FROM], state[OPEN + FIRST] = (
-                    t,
-                    -1,
-                )  # looked for when it is asked for: most stretches are short
+                # its first copy is looked for when it is asked for: most stretches are short
+                state[OPEN + FROM], state[OPEN + FIRST] = t, -1
             if fresh > 0 and rising:
                 _look_for_first(i, back, chain, state)
                 _keep(BEST, state, score, to, steps, backs, counted, news, known, letters, marks, pieces)
