@@ -24,7 +24,7 @@ from loopguard.loops.repetition import (
     SCORE,
     advance,
 )
-from loopguard.loops.rules import END, LOOPS, PERIOD, START, judge
+from loopguard.loops.rules import END, LOOP, LOOPS, PERIOD, START, judge
 from loopguard.loops.words import LEXER, STATE_OF_LEXER, WORD, split
 from loopguard.loops.words import START as LEXER_START
 
@@ -61,6 +61,13 @@ class Workspace:
         self.runs = np.empty((RUNS, RUN), np.int64)
         self.lexer = np.empty(LEXER, np.int64)
         self.items = fresh_items()
+        self.told = np.zeros(1, np.int64)
+        self.scratch = (*self.arrays(), self.told, self.state, self.runs, self.lexer, self.items)
+        self.figures = np.zeros((1, FIGURES), np.int64)
+        self.loops = np.zeros((LOOPS, LOOP), np.int64)
+        self.ends = np.zeros(2, np.int64)
+        self.offsets = self.ends.view()
+        self.offsets.flags.writeable = False
 
     def arrays(self) -> tuple[Any, ...]:
         """Those that `advance` takes, in its order."""
@@ -152,14 +159,14 @@ def scan_texts(
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
     tables: NDArray[np.int32],
+    told: NDArray[np.int64],
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
     lexer: NDArray[np.int64],
     items: NDArray[np.int64],
 ) -> None:
     """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`."""
-    base, total = ZERO, ZERO
-    tables[:] = -1
+    base, total = told[0], ZERO
     for row in range(low, high):
         data = values[offsets[row] : offsets[row + 1]]
         lexer[:] = 0
@@ -204,6 +211,7 @@ def scan_texts(
         to_characters(data, loops[total : total + LOOPS], found)
         fill_figures(data.size, characters(data, data.size), count, found, loud, state, runs, figures[row])
         total += found
+    told[0] = base
 
 
 @kernel
@@ -227,14 +235,14 @@ def scan_tokens(
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
     tables: NDArray[np.int32],
+    told: NDArray[np.int64],
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
     lexer: NDArray[np.int64],
     items: NDArray[np.int64],
 ) -> None:
     """The same for token ids; positions in tokens."""
-    base, total = ZERO, ZERO
-    tables[:] = -1
+    base, total = told[0], ZERO
     longest = 0
     for row in range(low, high):
         longest = max(longest, offsets[row + 1] - offsets[row])
@@ -281,3 +289,4 @@ def scan_tokens(
             loops[k, PERIOD] = max(1, loops[k, PERIOD] // TOKEN_BYTES)
         fill_figures(size, ids.size, ids.size, found, loud, state, runs, figures[row])
         total += found
+    told[0] = base

@@ -69,7 +69,19 @@ class Detector:
         """
         if vocabulary is not None and not isinstance(text, str | bytes | bytearray | memoryview):
             return self.detect_tokens(text, vocabulary)
-        return self.detect_batch([text])[0]
+        if isinstance(text, str | bytes | bytearray | memoryview):
+            raw = to_utf8(text)
+            return self._alone(batch.scan_texts, np.frombuffer(raw, np.uint8) if raw else _NO_TEXT, (), "characters")
+        return self._alone(batch.scan_tokens, read_only(to_ids(text)), (_NO_TEXT,), "tokens")
+
+    def _alone(self, kernel: Any, values: NDArray[Any], extra: tuple[Any, ...], unit: str) -> Verdict:
+        """As `detect_batch` on one row, without making arrays for it: on a short text they take longer than the kernels."""
+        room = _room(values.size)
+        room.ends[1] = values.size
+        figures, loops = room.figures, room.loops
+        kernel(0, 1, room.offsets, values, *extra, self.rule, self.limits, figures, loops, *room.scratch)
+        row = figures[0].tolist()
+        return self.verdict(row, loops[: row[batch.COUNT]].tolist() if row[batch.COUNT] else [], unit)
 
     def detect_tokens(self, ids: Tokens, vocabulary: Sequence[bytes]) -> Verdict:
         """The verdict on token ids whose bytes are known: that on their text, with spans in tokens.
@@ -145,11 +157,10 @@ class Detector:
 
         def work(worker: int) -> None:
             room = _room(longest)
-            scratch = (*room.arrays(), room.state, room.runs, room.lexer, room.items)
             loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
             for part in range(worker, len(parts), workers):
                 low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)
-                kernel(low, high, offsets, values, *extra, self.rule, self.limits, figures, loops, *scratch)
+                kernel(low, high, offsets, values, *extra, self.rule, self.limits, figures, loops, *room.scratch)
                 parts[part] = loops[: figures[low:high, batch.COUNT].sum()].copy()
 
         if workers == 1:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loopguard.errors import InputError
-from loopguard.loops.detector import REASONS, Detector, detect
+from loopguard.loops.detector import REASONS, Detector, _room, detect
 from loopguard.loops.settings import DetectorSettings
 
 PROSE = (
@@ -165,6 +165,18 @@ def test_batch_is_detect_on_each() -> None:
     rows = [text for _, text, *_ in LOOPING] + list(NOT_LOOPING.values()) + list(DEGENERATE.values())
     assert Detector().detect_batch(rows) == [detect(row) for row in rows]  # type: ignore[arg-type]
     assert Detector().detect_batch(rows * 40, threads=2) == [detect(row) for row in rows] * 40  # type: ignore[arg-type]
+
+
+def test_a_verdict_does_not_depend_on_the_texts_before() -> None:
+    room, texts = _room(1), [*(text for _, text, *_ in LOOPING), *NOT_LOOPING.values(), [7, 8] * 40, list(range(500))]
+    expected = []
+    for text in texts:
+        room.told[0], room.tables[:] = 0, -1
+        expected.append(detect(text))
+    assert [detect(text) for text in texts] == expected
+    room.told[0] = (1 << 30) - 5_000  # positions start again from nought in the midst of these texts
+    assert [detect(text) for text in texts] == expected
+    assert 0 < room.told[0] < 1 << 29
 
 
 def test_settings_by_name() -> None:
