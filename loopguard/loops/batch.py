@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loopguard.loops.byte_masks import BYTES as BLOCK
+from loopguard.loops.byte_masks import among, set_bits
 from loopguard.loops.counting import count_on
-from loopguard.loops.grams import GRAM, WINDOW, ZERO, kernel
+from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, glance_at_ids, room_for
+from loopguard.loops.grams import GRAM, WINDOW, ZERO, at, kernel
 from loopguard.loops.lists import STATE, fresh_items, read_lines
 from loopguard.loops.repetition import (
     BEST,
@@ -42,7 +45,10 @@ TOKEN_LETTERS = 2
 
 
 class Workspace:
-    """Arrays that one thread reuses from text to text. Tables need no clearing: every text has positions of its own."""
+    """Arrays that one thread reuses from text to text. Tables need no clearing: every text has positions of its own.
+
+    `told` counts the symbols of all texts so far, and the texts.
+    """
 
     def __init__(self, longest: int) -> None:
         """Room for texts of up to `longest` bytes or tokens."""
@@ -61,8 +67,12 @@ class Workspace:
         self.runs = np.empty((RUNS, RUN), np.int64)
         self.lexer = np.empty(LEXER, np.int64)
         self.items = fresh_items()
-        self.told = np.zeros(1, np.int64)
-        self.scratch = (*self.arrays(), self.told, self.state, self.runs, self.lexer, self.items)
+        self.told = np.zeros(2, np.int64)
+        self.seen = fresh_table(2 * LONGEST)
+        self.look = np.empty(GLANCE, np.int64)
+        self.scratch = (
+            *self.arrays(), self.state, self.runs, self.lexer, self.items, self.told, self.seen, self.look,
+        )  # fmt: skip
         self.figures = np.zeros((1, FIGURES), np.int64)
         self.loops = np.zeros((LOOPS, LOOP), np.int64)
         self.ends = np.zeros(2, np.int64)
@@ -104,10 +114,14 @@ def fresh_state() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 @kernel
 def characters(data: NDArray[np.uint8], high: int) -> int:
     """Characters that begin before byte `high`; of invalid UTF-8, bytes that are no continuation."""
-    count = 0
-    for i in range(high):
-        count += (data[i] & 0xC0) != 0x80
-    return count
+    count, i = ZERO, ZERO
+    while i + BLOCK <= high:
+        count += BLOCK - np.int64(set_bits(among(data, i, 0x80, 0x40)))
+        i += BLOCK
+    while i < high:
+        count += (data[at(i)] & 0xC0) != 0x80
+        i += 1
+    return int(count)
 
 
 @kernel
@@ -140,6 +154,13 @@ def fill_figures(
 
 
 @kernel
+def passed_over(size: int, length: int, row: NDArray[np.int64]) -> None:
+    """The row of a text that was not examined."""
+    row[:] = 0
+    row[BYTES], row[LENGTH] = size, length
+
+
+@kernel
 def scan_texts(
     low: int,
     high: int,
@@ -147,6 +168,7 @@ def scan_texts(
     values: NDArray[np.uint8],
     rule: NDArray[np.int64],
     limits: NDArray[np.float64],
+    enough: int,
     figures: NDArray[np.int64],
     loops: NDArray[np.int64],
     symbols: NDArray[np.uint64],
@@ -159,16 +181,28 @@ def scan_texts(
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
     tables: NDArray[np.int32],
-    told: NDArray[np.int64],
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
     lexer: NDArray[np.int64],
     items: NDArray[np.int64],
+    told: NDArray[np.int64],
+    seen: NDArray[np.uint64],
+    look: NDArray[np.int64],
 ) -> None:
-    """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`."""
+    """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`.
+
+    With `enough`, the score for which a first look looks, texts that it passes over are not examined: all of their figures but
+    the lengths are nought. With `enough` 0 every text is examined.
+    """
     base, total = told[0], ZERO
     for row in range(low, high):
         data = values[offsets[row] : offsets[row + 1]]
+        if enough > 0 and data.size <= LONGEST:
+            told[1] += 1
+            look[:] = 0
+            if not glance(data.size, data, seen, room_for(data.size), told[1], look, enough):
+                passed_over(data.size, characters(data, data.size), figures[row])
+                continue
         lexer[:] = 0
         lexer[STATE_OF_LEXER] = -1
         reset(state, runs)
@@ -223,6 +257,7 @@ def scan_tokens(
     no_text: NDArray[np.uint8],
     rule: NDArray[np.int64],
     limits: NDArray[np.float64],
+    enough: int,
     figures: NDArray[np.int64],
     loops: NDArray[np.int64],
     symbols: NDArray[np.uint64],
@@ -235,11 +270,13 @@ def scan_tokens(
     chain: NDArray[np.int32],
     again: NDArray[np.uint8],
     tables: NDArray[np.int32],
-    told: NDArray[np.int64],
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
     lexer: NDArray[np.int64],
     items: NDArray[np.int64],
+    told: NDArray[np.int64],
+    seen: NDArray[np.uint64],
+    look: NDArray[np.int64],
 ) -> None:
     """The same for token ids; positions in tokens."""
     base, total = told[0], ZERO
@@ -253,6 +290,12 @@ def scan_tokens(
         starts[i] = i * TOKEN_BYTES
     for row in range(low, high):
         ids = values[offsets[row] : offsets[row + 1]]
+        if enough > 0 and ids.size <= LONGEST:
+            told[1] += 1
+            look[:] = 0
+            if not glance_at_ids(ids.size, ids, seen, room_for(2 * ids.size), told[1], look, enough):
+                passed_over(ids.size * TOKEN_BYTES, ids.size, figures[row])
+                continue
         reset(state, runs)
         if base + ids.size >= 1 << 30:
             base = ZERO

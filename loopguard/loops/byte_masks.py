@@ -1,7 +1,7 @@
 """Sixty-four bytes at a time: which of them lie in a range, as the bits of one number.
 
-Only what numba has no words for: compares of many bytes at once (LLVM makes of them what the processor has), a load of 64 bits
-from wherever they lie, and a count of zero bits. Nothing here checks that the bytes are there.
+Only what numba has no words for: compares of many bytes at once (LLVM makes of them what the processor has), loads of 64 and
+of 128 bits from wherever they lie, and counts of bits. Nothing here checks that the bytes are there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from numba.extending import intrinsic
 
 BYTES = 64
 """Bytes of which one mask tells."""
+LINE = 16
+"""Bytes that `line` loads."""
 
 
 def _place(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
@@ -43,6 +45,27 @@ def _eight_bytes(_typing: Any, data: Any, at: Any) -> Any:
     return types.uint64(data, types.int64), build
 
 
+def _line(_typing: Any, data: Any, at: Any) -> Any:
+    """data[at : at + LINE] as two little-endian numbers: nothing from a line end on, and every digit a nought."""
+    kind, word = ir.VectorType(ir.IntType(8), LINE), ir.IntType(32)
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        found = _place(context, builder, signature, arguments, kind)
+        ends = builder.bitcast(builder.icmp_unsigned("==", found, kind([0x0A] * LINE)), ir.IntType(LINE))
+        size = builder.trunc(builder.cttz(builder.zext(ends, word), cgutils.false_bit), ir.IntType(8))  # 32: no end
+        nowhere, everywhere = kind(ir.Undefined), ir.VectorType(word, LINE)([0] * LINE)
+        sizes = builder.shuffle_vector(builder.insert_element(nowhere, size, word(0)), nowhere, everywhere)
+        digits = builder.icmp_unsigned("<", builder.sub(found, kind([0x30] * LINE)), kind([10] * LINE))
+        kept = builder.select(digits, kind([0x30] * LINE), found)
+        kept = builder.select(builder.icmp_unsigned("<", kind(list(range(LINE))), sizes), kept, kind([0] * LINE))
+        halves = builder.bitcast(kept, ir.VectorType(ir.IntType(64), 2))
+        pack: Any = cgutils.pack_array
+        return pack(builder, [builder.extract_element(halves, word(half)) for half in range(2)])
+
+    pair: Any = types.UniTuple
+    return pair(types.uint64, 2)(data, types.int64), build
+
+
 def _zero_bits(_typing: Any, word: Any) -> Any:
     """How many of the lowest bits are zero; 64 for 0."""
 
@@ -52,6 +75,17 @@ def _zero_bits(_typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), build
 
 
+def _set_bits(_typing: Any, word: Any) -> Any:
+    """How many bits are one."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), build
+
+
 among: Any = intrinsic(prefer_literal=True)(_among)
 eight_bytes: Any = intrinsic(_eight_bytes)
+line: Any = intrinsic(_line)
 zero_bits: Any = intrinsic(_zero_bits)
+set_bits: Any = intrinsic(_set_bits)

@@ -6,6 +6,7 @@ detect("...").looping
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import threading
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from loopguard.errors import InputError
 from loopguard.loops import batch, rules
+from loopguard.loops.glance import ENOUGH
 from loopguard.loops.settings import DetectorSettings
 from loopguard.records import Loop, LoopKind, Verdict
 
@@ -56,11 +58,16 @@ _SLICE = 1024
 class Detector:
     """Says whether an output loops, where, and why. One instance may be used from many threads."""
 
-    def __init__(self, *, settings: DetectorSettings | None = None, **overrides: float) -> None:
-        """Settings as a whole, or single thresholds by name; InputError on an unknown name or a bad value."""
+    def __init__(self, *, settings: DetectorSettings | None = None, in_full: bool = False, **overrides: float) -> None:
+        """Settings as a whole, or single thresholds by name; InputError on an unknown name or a bad value.
+
+        Most outputs are told clean by a first look (glance.py). With `in_full` every output is examined in full and has all
+        its figures; so it is under settings that are in anything looser than the default.
+        """
         self.settings = settings if settings is not None and not overrides else DetectorSettings.make(overrides)
         self.signature = self.settings.signature
         self.limits, self.rule = self.settings.limits(), self.settings.rule()
+        self.enough = 0 if in_full or not self.settings.at_least_default else ENOUGH
 
     def detect(self, text: str | bytes | Tokens, *, vocabulary: Sequence[bytes] | None = None) -> Verdict:
         """The verdict on one output. Text and bytes give spans in characters, token ids in tokens. Never raises on content.
@@ -79,7 +86,7 @@ class Detector:
         room = _room(values.size)
         room.ends[1] = values.size
         figures, loops = room.figures, room.loops
-        kernel(0, 1, room.offsets, values, *extra, self.rule, self.limits, figures, loops, *room.scratch)
+        kernel(0, 1, room.offsets, values, *extra, self.rule, self.limits, self.enough, figures, loops, *room.scratch)
         row = figures[0].tolist()
         return self.verdict(row, loops[: row[batch.COUNT]].tolist() if row[batch.COUNT] else [], unit)
 
@@ -107,9 +114,16 @@ class Detector:
     def detect_batch(self, texts: Iterable[str | bytes | Tokens], *, threads: int = 1) -> list[Verdict]:
         """The verdicts on many outputs, in order; the same as `detect` on each. `threads` 0: one for each core."""
         rows = list(texts)
-        if threads == 1 and len(rows) > _SLICE:  # a slice and its verdicts stay in the cache
+        if threads != 1 or len(rows) <= _SLICE:
+            return self._slice(rows, threads)
+        # so many objects, none in a circle, and the interpreter would look through all of the process for circles
+        collects = gc.isenabled()
+        gc.disable()
+        try:  # a slice and its verdicts stay in the cache
             return [v for at in range(0, len(rows), _SLICE) for v in self._slice(rows[at : at + _SLICE], 1)]
-        return self._slice(rows, threads)
+        finally:
+            if collects:
+                gc.enable()
 
     def _slice(self, rows: list[str | bytes | Tokens], threads: int) -> list[Verdict]:
         is_text = [isinstance(row, str | bytes | bytearray | memoryview) for row in rows]
@@ -160,7 +174,19 @@ class Detector:
             loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
             for part in range(worker, len(parts), workers):
                 low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)
-                kernel(low, high, offsets, values, *extra, self.rule, self.limits, figures, loops, *room.scratch)
+                kernel(
+                    low,
+                    high,
+                    offsets,
+                    values,
+                    *extra,
+                    self.rule,
+                    self.limits,
+                    self.enough,
+                    figures,
+                    loops,
+                    *room.scratch,
+                )
                 parts[part] = loops[: figures[low:high, batch.COUNT].sum()].copy()
 
         if workers == 1:
@@ -191,34 +217,34 @@ class Detector:
     def _verdicts(self, figures: NDArray[np.int64], loops: NDArray[np.int64], unit: str) -> list[Verdict]:
         verdicts, at = [], 0
         spans = loops.tolist()
-        for row in figures.tolist():
+        for row in zip(*figures.T.tolist(), strict=True):
             count = row[batch.COUNT]
-            verdicts.append(self.verdict(row, spans[at : at + count], unit))
+            verdicts.append(self.verdict(row, spans[at : at + count] if count else (), unit))
             at += count
         return verdicts
 
-    def verdict(self, row: list[int], found: list[list[int]], unit: Any) -> Verdict:
+    def verdict(self, row: Sequence[int], found: Sequence[list[int]], unit: Any) -> Verdict:
         """A row of figures and its loops as a Verdict."""
         size, length, symbols, stretch, open_score, run_wasted, loud, _ = row
-        reason = _reason(found) if found else ("clean" if length else "empty")
-        loops = tuple([_loop(*loop) for loop in sorted(found, key=_start)]) if found else ()
-        figures = {
-            "bytes": size,
-            "symbols": symbols,
-            "stretch_score": stretch,
-            "open_score": open_score,
-            "run_wasted": run_wasted,
-            "loudness": loud / 1e6,
-        }
         # filled slot by slot: half the time that a frozen class's own __init__ takes, and it is taken once for each output
         made: Verdict = object.__new__(Verdict)
         for_looping, for_reason, for_loops, for_length, for_unit, for_figures, for_signature = _FILL
         for_looping(made, bool(found))
-        for_reason(made, reason)
-        for_loops(made, loops)
+        for_reason(made, _reason(found) if found else ("clean" if length else "empty"))
+        for_loops(made, tuple([_loop(*loop) for loop in sorted(found, key=_start)]) if found else ())
         for_length(made, length)
         for_unit(made, unit)
-        for_figures(made, figures)
+        for_figures(
+            made,
+            {
+                "bytes": size,
+                "symbols": symbols,
+                "stretch_score": stretch,
+                "open_score": open_score,
+                "run_wasted": run_wasted,
+                "loudness": loud / 1e6,
+            },
+        )
         for_signature(made, self.signature)
         return made
 
@@ -241,7 +267,7 @@ def _loop(kind: int, start: int, end: int, period: int, terminal: int, _rule: in
     )
 
 
-def _reason(found: list[list[int]]) -> str:
+def _reason(found: Sequence[list[int]]) -> str:
     most = max(found, key=lambda loop: loop[rules.END] - loop[rules.START] - loop[rules.PERIOD])
     return "counts_on" if most[rules.KIND] == rules.COUNTER else _BY_RULE[most[rules.RULE]]
 

@@ -14,9 +14,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RULES_VERSION = 4
+RULES_VERSION = 5
 """Goes up whenever a text can get another verdict under unchanged settings; part of every signature."""
 
+_LENGTHS = (
+    "min_wasted",
+    "short_min_wasted",
+    "few_wasted",
+    "open_wasted",
+    "open_letters",
+    "stretch_score",
+    "open_score",
+    "counted_letters",
+    "open_counted_letters",
+    "list_again",
+)
+"""Lengths and scores that make a loop: the greater, the fewer loops."""
 _LIMITS = 27
 """Fields that `rules.judge` takes; the others are for `repetition.advance`."""
 
@@ -121,19 +134,16 @@ class DetectorSettings:
 
     def stricter(self, factor: float) -> DetectorSettings:
         """The same with every length and score that makes a loop multiplied by `factor`; copies stay as they are."""
-        lengths = (
-            "min_wasted",
-            "short_min_wasted",
-            "few_wasted",
-            "open_wasted",
-            "open_letters",
-            "stretch_score",
-            "open_score",
-            "counted_letters",
-            "open_counted_letters",
-            "list_again",
+        return dataclasses.replace(self, **{name: factor * getattr(self, name) for name in _LENGTHS})
+
+    @property
+    def at_least_default(self) -> bool:
+        """Whether nothing is a loop under these that is none under the default ones: lengths and copies alone may be greater."""
+        return all(
+            getattr(self, f.name) == f.default
+            or (getattr(self, f.name) > f.default and (f.name in _LENGTHS or f.name.endswith("copies")))
+            for f in dataclasses.fields(self)
         )
-        return dataclasses.replace(self, **{name: factor * getattr(self, name) for name in lengths})
 
     @property
     def signature(self) -> str:

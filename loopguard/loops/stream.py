@@ -6,7 +6,7 @@
             break
 
 The kernels are those of the batch and carry their state from call to call, so after every call the verdict is the one that
-`Detector.detect` gives on what has been fed so far.
+`Detector.detect` gives on what has been fed so far. Until the first look (glance.py) finds something, nothing else is done.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.counting import count_on
 from loopguard.loops.detector import Detector, Tokens, read_only, to_ids, to_utf8
+from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, glance_at_ids, room_for
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
 from loopguard.loops.repetition import advance
@@ -49,7 +50,10 @@ class StreamDetector:
         self._start()
 
     def _start(self) -> None:
-        self._size = self._count = self._checked = 0
+        # bytes or ids that are held, how many of them were examined, the symbols that those are, bytes whose characters are counted
+        self._held = self._read = self._count = self._checked = 0
+        self._examined = self.detector.enough == 0
+        self._seen, self._look = fresh_table(256), np.zeros(GLANCE, np.int64)
         self._data = np.zeros(256, np.uint8)
         self._text = read_only(self._data)  # for the kernels, which are compiled for texts that cannot be written
         self._room = batch.Workspace(256)
@@ -68,9 +72,8 @@ class StreamDetector:
             self._as("tokens")
             self._take_tokens(to_ids([symbols] if isinstance(symbols, int) else symbols))
         found = self._judge()
-        held = self._size if self._unit == "characters" else self._count
-        if self._remember is not None and held > self._remember:
-            self._forget(held - self._remember // 4)
+        if self._remember is not None and self._held > self._remember:
+            self._forget(self._held - self._remember // 4)
         return found
 
     @property
@@ -100,18 +103,21 @@ class StreamDetector:
         enter(self._room.symbols, self._room.values, self._room.grams, GRAM - 1, count, self._room.tables, bits, 0)
 
     def _take_text(self, data: NDArray[np.uint8]) -> None:
-        low, high = self._size, self._size + data.size
+        low, high = self._held, self._held + data.size
         if high > self._data.size:
             self._data = np.concatenate([self._data, np.zeros(max(self._data.size, data.size), np.uint8)])
             self._before = np.concatenate([self._before, np.zeros(self._data.size // _STRIDE + 2, np.int64)])
             self._text = read_only(self._data)
         self._data[low:high] = data
-        self._size = high
+        self._held = high
         while self._checked + _STRIDE <= high:
             block = self._text[self._checked : self._checked + _STRIDE]
             at = self._checked // _STRIDE
             self._before[at + 1] = self._before[at] + batch.characters(block, _STRIDE)
             self._checked += _STRIDE
+        if not self._must(high, glance, self._text):
+            return
+        low, self._read = self._read, high
         self._grow(high + 1)
         room = self._room
         count = split(
@@ -123,8 +129,17 @@ class StreamDetector:
         count_on(done, count, room.symbols, room.values, room.kinds, room.weights, room.back, self._state)
         read_lines(low, high, self._text, self.detector.rule, self._state, room.items)
 
+    def _must(self, high: int, look: Any, symbols: NDArray[Any]) -> bool:
+        """Whether the first look at `high` bytes or ids finds enough for them to be examined; from then on all are."""
+        if self._examined:
+            return True
+        if 1 << room_for(2 * min(high, LONGEST)) > len(self._seen):
+            self._seen, self._look = fresh_table(4 * high), np.zeros(GLANCE, np.int64)  # what was seen is seen again
+        self._examined = look(high, symbols, self._seen, room_for(len(self._seen)), 1, self._look, self.detector.enough)
+        return self._examined
+
     def _take_tokens(self, ids: NDArray[np.uint64]) -> None:
-        low, high = self._count, self._count + ids.size
+        low, high = self._held, self._held + ids.size
         self._grow(high + 1)
         room = self._room
         room.symbols[low:high] = ids
@@ -132,8 +147,9 @@ class StreamDetector:
         room.kinds[low:high] = WORD
         room.weights[low:high] = batch.TOKEN_LETTERS
         room.starts[low : high + 1] = np.arange(low, high + 1) * batch.TOKEN_BYTES
-        self._size = high * batch.TOKEN_BYTES
-        self._advance(high)
+        self._held = high
+        if self._must(high, glance_at_ids, read_only(room.symbols)):
+            self._advance(high)
 
     def _advance(self, count: int) -> None:
         rule = self.detector.rule
@@ -143,11 +159,13 @@ class StreamDetector:
 
     def _judge(self, always: bool = False) -> Verdict | None:
         text = self._unit == "characters"
-        data = self._text[: self._size] if text else self._text[:0]
+        size = self._held if text else self._held * batch.TOKEN_BYTES
+        if not self._examined and not always:
+            return None
         found, loud = rules.judge(
             self._count,
-            self._size,
-            data,
+            size,
+            self._text[:size] if text else self._text[:0],
             self._room.starts,
             self._room.again,
             self.detector.limits,
@@ -158,8 +176,8 @@ class StreamDetector:
         if not found and not always:
             return None
         row = np.zeros(batch.FIGURES, np.int64)
-        length = self._characters(self._size) if text else self._count
-        batch.fill_figures(self._size, length, self._count, found, loud, self._state, self._runs, row)
+        length = self._characters(size) if text else self._held
+        batch.fill_figures(size, length, self._count, found, loud, self._state, self._runs, row)
         loops = [self._in_units(loop) for loop in self._loops[:found].tolist()]
         row[batch.LENGTH] += self._dropped
         return self.detector.verdict(row.tolist(), loops, self._unit or "characters")
@@ -182,14 +200,14 @@ class StreamDetector:
     def _forget(self, drop: int) -> None:
         """Begin again with all but the first `drop` bytes or tokens."""
         if self._unit == "characters":
-            while drop < self._size and (self._data[drop] & 0xC0) == 0x80:
+            while drop < self._held and (self._data[drop] & 0xC0) == 0x80:
                 drop += 1
-            kept = self._data[drop : self._size].copy()
+            kept = self._data[drop : self._held].copy()
             self._dropped += self._characters(drop)
             self._start()
             self._take_text(kept)
         else:
-            ids = self._room.symbols[drop : self._count].copy()
+            ids = self._room.symbols[drop : self._held].copy()
             self._dropped += drop
             self._start()
             self._take_tokens(ids)

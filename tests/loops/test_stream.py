@@ -99,7 +99,7 @@ def test_bounded_memory() -> None:
         piece = " ".join(str(rng.randint(0, 99_999)) for _ in range(100)) + " "
         length += len(piece)
         stream.feed(piece)
-        assert stream._size <= 40_000 + 1000
+        assert stream._held <= 40_000 + 1000
     assert stream.feed("again and " * 100) is not None
     verdict = stream.verdict
     assert (verdict.onset, verdict.length) == (length - 1, length + 1000)
