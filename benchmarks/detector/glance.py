@@ -2,10 +2,10 @@
 
     python -m benchmarks.detector.glance --seeds 4 --json benchmarks/results/detector-glance.json
 
-Each text has two verdicts, with the first look and in full, as text and as token ids; `different` counts where they are not
-equal. `stricter` is the same look with a score twice as high: how far the loops are from being passed over. The sets: the
-labelled outputs and outputs.parquet of the folder $LOOPGUARD_SHARED, the generated corpora of `--seeds` seeds, and the
-files of this installation. One core; both sides alternate in one run.
+Each text has two verdicts, with the first look and in full; `different` counts where they are not equal. `stricter` is the
+same look with a score twice as high: how far the loops are from being passed over. The sets: the labelled outputs and
+outputs.parquet of the folder $LOOPGUARD_SHARED, the generated corpora of `--seeds` seeds, and the files of this
+installation. One core; both sides alternate in one run.
 """
 
 from __future__ import annotations
@@ -22,48 +22,46 @@ import numpy as np
 from benchmarks.detector.corpora import corpus
 from benchmarks.detector.installed import installed
 from benchmarks.detector.run import read_labelled
-from benchmarks.detector.speed import best, read_outputs, size_of
-from benchmarks.detector.tokens import tokenizer
+from benchmarks.detector.speed import best, read_outputs
 from benchmarks.environment import environment
 from benchmarks.shared import shared_data
 from loopguard import Detector
 from loopguard.loops import glance
 
 
-def looked_at(items: Sequence[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Of each text (bytes) or array of ids: whether the first look has it examined, and whether it would at twice the score."""
-    table = glance.fresh_table(2 * glance.LONGEST)
-    found, stricter = np.zeros(len(items), np.bool_), np.zeros(len(items), np.bool_)
-    for row, item in enumerate(items):
-        data = np.frombuffer(item, np.uint8) if isinstance(item, bytes) else item
-        look: Any = glance.glance if isinstance(item, bytes) else glance.glance_at_ids
-        bits = glance.room_for(2 * min(data.size, glance.LONGEST))
-        for kept, text, enough in ((found, 1, glance.ENOUGH), (stricter, 2, 2 * glance.ENOUGH)):
-            kept[row] = look(data.size, data, table, bits, 2 * row + text, np.zeros(glance.GLANCE, np.int64), enough)
+def looked_at(texts: Sequence[bytes]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Of each text: whether the first look has it examined, and whether it would at twice the score."""
+    table = glance.fresh_table(glance.LONGEST)
+    found, stricter = np.zeros(len(texts), np.bool_), np.zeros(len(texts), np.bool_)
+    for row, text in enumerate(texts):
+        data = np.frombuffer(text, np.uint8)
+        bits = glance.room_for(min(data.size, glance.LONGEST))
+        for kept, number, enough in ((found, 1, glance.ENOUGH), (stricter, 2, 2 * glance.ENOUGH)):
+            state = np.zeros(glance.GLANCE, np.int64)
+            kept[row] = glance.glance(data.size, data, table, bits, 2 * row + number, state, enough)
     return found, stricter
 
 
-def measure(texts: Sequence[str], encode: Any, repeat: int) -> dict[str, Any]:
-    """One set, as text and as ids."""
-    result: dict[str, Any] = {"texts": len(texts)}
+def measure(texts: Sequence[str], repeat: int) -> dict[str, Any]:
+    """One set."""
     raw = [text.encode("utf-8", "surrogatepass") for text in texts]
-    ids = [np.array(encode(text), np.uint64) for text in texts]
-    for name, items, sizes in (("text", raw, [len(r) for r in raw]), ("ids", ids, [len(i) for i in ids])):
-        quick, full = Detector(), Detector(in_full=True)
-        quick.detect_batch(items[:4])
-        some, whole = quick.detect_batch(items), full.detect_batch(items)
-        seconds = best({"quick": partial(quick.detect_batch, items), "full": partial(full.detect_batch, items)}, repeat)
-        found, stricter = looked_at(items)
-        loops = np.array([verdict.looping for verdict in whole])
-        result[name] = {
-            "examined": float(found.mean()),
-            "examined_by_size": float(np.dot(found, sizes) / max(1, sum(sizes))),
-            "loops": int(loops.sum()),
-            "different": sum(a.loops != b.loops for a, b in zip(some, whole, strict=True)),
-            "loops_passed_over_at_twice_the_score": int((loops & ~stricter).sum()),
-            "quicker_by": seconds["full"] / seconds["quick"],
-        }
-    return result
+    quick, full = Detector(), Detector(in_full=True)
+    quick.detect_batch(texts[:4])
+    some, whole = quick.detect_batch(texts), full.detect_batch(texts)
+    seconds = best({"quick": partial(quick.detect_batch, texts), "full": partial(full.detect_batch, texts)}, repeat)
+    found, stricter = looked_at(raw)
+    loops = np.array([verdict.looping for verdict in whole])
+    sizes = [len(text) for text in raw]
+    return {
+        "texts": len(texts),
+        "megabytes": sum(sizes) / 1e6,
+        "examined": float(found.mean()),
+        "examined_by_size": float(np.dot(found, sizes) / max(1, sum(sizes))),
+        "loops": int(loops.sum()),
+        "different": sum(a.loops != b.loops for a, b in zip(some, whole, strict=True)),
+        "loops_passed_over_at_twice_the_score": int((loops & ~stricter).sum()),
+        "quicker_by": seconds["full"] / seconds["quick"],
+    }
 
 
 def main() -> None:
@@ -80,20 +78,16 @@ def main() -> None:
     if (shared_data() / "outputs.parquet").exists():
         sets["labelled"] = [row["text"] for row in read_labelled(shared_data() / "loops_dev.jsonl")]
         sets["outputs"] = read_outputs(shared_data() / "outputs.parquet")
-    name, encode = tokenizer()
-    result: dict[str, Any] = {"environment": environment(), "tokenizer": name, "sets": {}}
+    result: dict[str, Any] = {"environment": environment(), "sets": {}}
     print("| set | texts | loops | examined | by size | different | lost at twice the score | quicker by |")
     print("|---|---|---|---|---|---|---|---|")
     for title, texts in sets.items():
-        found = result["sets"][title] = measure(texts, encode, asked.repeat)
-        found["megabytes"] = size_of(texts) / 1e6
-        for kind in ("text", "ids"):
-            row = found[kind]
-            print(
-                f"| {title}, {kind} | {len(texts):,} | {row['loops']:,} | {row['examined']:.1%} | {row['examined_by_size']:.1%}"
-                f" | {row['different']} | {row['loops_passed_over_at_twice_the_score']} | {row['quicker_by']:.1f}x |",
-                flush=True,
-            )
+        row = result["sets"][title] = measure(texts, asked.repeat)
+        print(
+            f"| {title} | {len(texts):,} | {row['loops']:,} | {row['examined']:.1%} | {row['examined_by_size']:.1%}"
+            f" | {row['different']} | {row['loops_passed_over_at_twice_the_score']} | {row['quicker_by']:.1f}x |",
+            flush=True,
+        )
     if asked.json:
         asked.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

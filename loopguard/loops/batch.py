@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from loopguard.loops.byte_masks import BYTES as BLOCK
 from loopguard.loops.byte_masks import among, set_bits
 from loopguard.loops.counting import count_on
-from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, glance_at_ids, room_for
+from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, ZERO, at, kernel
 from loopguard.loops.lists import STATE, fresh_items, read_lines
 from loopguard.loops.repetition import (
@@ -68,11 +68,12 @@ class Workspace:
         self.lexer = np.empty(LEXER, np.int64)
         self.items = fresh_items()
         self.told = np.zeros(2, np.int64)
-        self.seen = fresh_table(2 * LONGEST)
+        self.seen = fresh_table(LONGEST)
         self.look = np.empty(GLANCE, np.int64)
-        self.scratch = (
-            *self.arrays(), self.state, self.runs, self.lexer, self.items, self.told, self.seen, self.look,
+        self.for_texts = (
+            *self.arrays(), self.state, self.runs, self.told, self.lexer, self.items, self.seen, self.look,
         )  # fmt: skip
+        self.for_tokens = self.for_texts[:13]
         self.figures = np.zeros((1, FIGURES), np.int64)
         self.loops = np.zeros((LOOPS, LOOP), np.int64)
         self.ends = np.zeros(2, np.int64)
@@ -154,21 +155,14 @@ def fill_figures(
 
 
 @kernel
-def passed_over(size: int, length: int, row: NDArray[np.int64]) -> None:
-    """The row of a text that was not examined."""
-    row[:] = 0
-    row[BYTES], row[LENGTH] = size, length
-
-
-@kernel
 def scan_texts(
     low: int,
     high: int,
     offsets: NDArray[np.int64],
     values: NDArray[np.uint8],
+    enough: int,
     rule: NDArray[np.int64],
     limits: NDArray[np.float64],
-    enough: int,
     figures: NDArray[np.int64],
     loops: NDArray[np.int64],
     symbols: NDArray[np.uint64],
@@ -183,9 +177,9 @@ def scan_texts(
     tables: NDArray[np.int32],
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
+    told: NDArray[np.int64],
     lexer: NDArray[np.int64],
     items: NDArray[np.int64],
-    told: NDArray[np.int64],
     seen: NDArray[np.uint64],
     look: NDArray[np.int64],
 ) -> None:
@@ -201,7 +195,9 @@ def scan_texts(
             told[1] += 1
             look[:] = 0
             if not glance(data.size, data, seen, room_for(data.size), told[1], look, enough):
-                passed_over(data.size, characters(data, data.size), figures[row])
+                for column in range(FIGURES):
+                    figures[row, column] = 0
+                figures[row, BYTES], figures[row, LENGTH] = data.size, characters(data, data.size)
                 continue
         lexer[:] = 0
         lexer[STATE_OF_LEXER] = -1
@@ -257,7 +253,6 @@ def scan_tokens(
     no_text: NDArray[np.uint8],
     rule: NDArray[np.int64],
     limits: NDArray[np.float64],
-    enough: int,
     figures: NDArray[np.int64],
     loops: NDArray[np.int64],
     symbols: NDArray[np.uint64],
@@ -272,11 +267,7 @@ def scan_tokens(
     tables: NDArray[np.int32],
     state: NDArray[np.int64],
     runs: NDArray[np.int64],
-    lexer: NDArray[np.int64],
-    items: NDArray[np.int64],
     told: NDArray[np.int64],
-    seen: NDArray[np.uint64],
-    look: NDArray[np.int64],
 ) -> None:
     """The same for token ids; positions in tokens."""
     base, total = told[0], ZERO
@@ -290,12 +281,6 @@ def scan_tokens(
         starts[i] = i * TOKEN_BYTES
     for row in range(low, high):
         ids = values[offsets[row] : offsets[row + 1]]
-        if enough > 0 and ids.size <= LONGEST:
-            told[1] += 1
-            look[:] = 0
-            if not glance_at_ids(ids.size, ids, seen, room_for(2 * ids.size), told[1], look, enough):
-                passed_over(ids.size * TOKEN_BYTES, ids.size, figures[row])
-                continue
         reset(state, runs)
         if base + ids.size >= 1 << 30:
             base = ZERO

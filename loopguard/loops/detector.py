@@ -78,17 +78,28 @@ class Detector:
             return self.detect_tokens(text, vocabulary)
         if isinstance(text, str | bytes | bytearray | memoryview):
             raw = to_utf8(text)
-            return self._alone(batch.scan_texts, np.frombuffer(raw, np.uint8) if raw else _NO_TEXT, (), "characters")
-        return self._alone(batch.scan_tokens, read_only(to_ids(text)), (_NO_TEXT,), "tokens")
+            return self._alone(np.frombuffer(raw, np.uint8) if raw else _NO_TEXT, "characters")
+        return self._alone(read_only(to_ids(text)), "tokens")
 
-    def _alone(self, kernel: Any, values: NDArray[Any], extra: tuple[Any, ...], unit: str) -> Verdict:
+    def _alone(self, values: NDArray[Any], unit: str) -> Verdict:
         """As `detect_batch` on one row, without making arrays for it: on a short text they take longer than the kernels."""
         room = _room(values.size)
         room.ends[1] = values.size
-        figures, loops = room.figures, room.loops
-        kernel(0, 1, room.offsets, values, *extra, self.rule, self.limits, self.enough, figures, loops, *room.scratch)
-        row = figures[0].tolist()
-        return self.verdict(row, loops[: row[batch.COUNT]].tolist() if row[batch.COUNT] else [], unit)
+        self._find(0, 1, room.offsets, values, room.figures, room.loops, room)
+        row = room.figures[0].tolist()
+        return self.verdict(row, room.loops[: row[batch.COUNT]].tolist() if row[batch.COUNT] else (), unit)
+
+    def _find(
+        self, low: int, high: int, offsets: NDArray[np.int64], values: NDArray[Any], figures: NDArray[np.int64],
+        loops: NDArray[np.int64], room: batch.Workspace,
+    ) -> None:  # fmt: skip
+        """The kernel for texts, or that for token ids, on the rows `low` to `high`."""
+        if values.dtype == np.uint8:
+            rest: Any = (self.enough, self.rule, self.limits, figures, loops, *room.for_texts)
+            batch.scan_texts(low, high, offsets, values, *rest)
+        else:
+            rest = (_NO_TEXT, self.rule, self.limits, figures, loops, *room.for_tokens)
+            batch.scan_tokens(low, high, offsets, values, *rest)
 
     def detect_tokens(self, ids: Tokens, vocabulary: Sequence[bytes]) -> Verdict:
         """The verdict on token ids whose bytes are known: that on their text, with spans in tokens.
@@ -143,8 +154,8 @@ class Detector:
 
     def _tokens(self, rows: list[Any], threads: int) -> list[Verdict]:
         kinds = {row.dtype if isinstance(row, np.ndarray) and row.ndim == 1 else None for row in rows}
-        if len(kinds) == 1 and None not in kinds:
-            ids, values = rows, to_ids(np.concatenate(rows))  # arrays of one kind: converted at once
+        if all(kind is not None and kind.kind in "iub" and kind != np.uint64 for kind in kinds):
+            ids, values = rows, np.concatenate(rows, dtype=np.int64).view(np.uint64)  # joined and widened in one go
         else:
             ids = [to_ids(row) for row in rows]
             values = np.concatenate([_NO_IDS, *ids])
@@ -162,9 +173,6 @@ class Detector:
         offsets, values = read_only(offsets), read_only(values)
         rows = offsets.size - 1
         figures = np.zeros((rows, batch.FIGURES), np.int64)
-        text = values.dtype == np.uint8
-        kernel: Any = batch.scan_texts if text else batch.scan_tokens
-        extra = () if text else (_NO_TEXT,)
         longest = int(np.diff(offsets).max(initial=0))
         workers = min(threads or os.cpu_count() or 1, -(-rows // _CHUNK)) or 1
         parts: list[NDArray[np.int64]] = [_NO_LOOPS] * -(-rows // _CHUNK)
@@ -174,19 +182,7 @@ class Detector:
             loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
             for part in range(worker, len(parts), workers):
                 low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)
-                kernel(
-                    low,
-                    high,
-                    offsets,
-                    values,
-                    *extra,
-                    self.rule,
-                    self.limits,
-                    self.enough,
-                    figures,
-                    loops,
-                    *room.scratch,
-                )
+                self._find(low, high, offsets, values, figures, loops, room)
                 parts[part] = loops[: figures[low:high, batch.COUNT].sum()].copy()
 
         if workers == 1:
@@ -226,30 +222,30 @@ class Detector:
     def verdict(self, row: Sequence[int], found: Sequence[list[int]], unit: Any) -> Verdict:
         """A row of figures and its loops as a Verdict."""
         size, length, symbols, stretch, open_score, run_wasted, loud, _ = row
-        # filled slot by slot: half the time that a frozen class's own __init__ takes, and it is taken once for each output
-        made: Verdict = object.__new__(Verdict)
-        for_looping, for_reason, for_loops, for_length, for_unit, for_figures, for_signature = _FILL
-        for_looping(made, bool(found))
-        for_reason(made, _reason(found) if found else ("clean" if length else "empty"))
-        for_loops(made, tuple([_loop(*loop) for loop in sorted(found, key=_start)]) if found else ())
-        for_length(made, length)
-        for_unit(made, unit)
-        for_figures(
-            made,
-            {
-                "bytes": size,
-                "symbols": symbols,
-                "stretch_score": stretch,
-                "open_score": open_score,
-                "run_wasted": run_wasted,
-                "loudness": loud / 1e6,
-            },
-        )
-        for_signature(made, self.signature)
-        return made
+        made: Any = _Draft()
+        made.looping = bool(found)
+        made.reason = _reason(found) if found else ("clean" if length else "empty")
+        made.loops = tuple([_loop(*loop) for loop in sorted(found, key=_start)]) if found else ()
+        made.length = length
+        made.unit = unit
+        made.figures = {
+            "bytes": size,
+            "symbols": symbols,
+            "stretch_score": stretch,
+            "open_score": open_score,
+            "run_wasted": run_wasted,
+            "loudness": loud / 1e6,
+        }
+        made.signature = self.signature
+        made.__class__ = Verdict
+        verdict: Verdict = made
+        return verdict
 
 
-_FILL = [getattr(Verdict, field.name).__set__ for field in fields(Verdict)]
+class _Draft:
+    """A Verdict that is not frozen yet: to fill its slots takes half the time of a frozen class's own __init__, once an output."""
+
+    __slots__ = tuple(field.name for field in fields(Verdict))
 
 
 def _start(loop: list[int]) -> int:

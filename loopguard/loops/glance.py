@@ -9,10 +9,12 @@ A text is examined in full
 - if words begin nowhere for a while: rules, digits, base64, which this look knows nothing about;
 - if it is longer than `LONGEST`, for which the table would leave the cache.
 
+Token ids are always examined in full: of their cost no part goes into words, so a first look at them takes as long.
+
 Each of these stays true once it is: what must be examined must be so however it goes on, and a stream examines nothing before
 it must. Of 2,400 loops (labelled, flagged in outputs.parquet, generated) none is passed over, and two would be at twice
-`ENOUGH`, as text; of 2,100 as token ids none and none (`benchmarks.detector.glance`). Nothing proves that there is no loop of
-another kind: settings that are looser in anything than the default, and `Detector(in_full=True)`, do without this look.
+`ENOUGH` (`benchmarks.detector.glance`). Nothing proves that there is no loop of another kind: settings that are looser in
+anything than the default, and `Detector(in_full=True)`, do without this look.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from loopguard.loops.byte_masks import BYTES, LINE, among, line, zero_bits
 from loopguard.loops.grams import ODD, at, kernel
 
 LONGEST = 1 << 16
-"""Bytes, or token ids, up to which a first look is taken."""
+"""Bytes up to which a first look is taken."""
 ENOUGH = 12
 """Score from which a text is examined. A beginning that comes for the third time or later counts two, a new one takes one off."""
 _THIRD = 2
@@ -34,11 +36,6 @@ _SHORTEST = 40
 """Bytes for which it must be kept at least: the shortest run that counts comes back for 70, of which a word and 16 are not seen."""
 _DARK = 54
 """Bytes without the beginning of a word: 70, of which the last 16 are not looked at."""
-
-_GRAM = 4
-"""Token ids that are looked at together, as much as sixteen bytes."""
-_ID_SHORTEST, _ID_DARK = 12, 18
-"""As `_SHORTEST` and `_DARK`, in token ids."""
 
 # what is carried along: the next place to look at, whether a letter stands before it, the last beginning, the score, the
 # distance that is kept and from where, whether enough was found
@@ -50,7 +47,7 @@ _TEXT = 20
 
 @kernel
 def room_for(size: int) -> int:
-    """A table of two to the this many rows is at most half full with the beginnings in so many bytes, or in half as many ids."""
+    """A table of two to the this many rows is at most half full with the beginnings of words in so many bytes."""
     bits = 6
     while (1 << bits) < size:
         bits += 1
@@ -58,8 +55,8 @@ def room_for(size: int) -> int:
 
 
 def fresh_table(size: int) -> NDArray[np.uint64]:
-    """A table for texts of up to `size` bytes, or half as many ids."""
-    return np.zeros((1 << room_for(min(size, 2 * LONGEST)), COLUMNS), np.uint64)
+    """A table for texts of up to `size` bytes."""
+    return np.zeros((1 << room_for(min(size, LONGEST)), COLUMNS), np.uint64)
 
 
 @kernel
@@ -82,7 +79,7 @@ def _see(p: int, seen: np.uint64, table: NDArray[np.uint64], bits: int, text: in
 
 @kernel
 def _weigh(
-    p: int, often: int, far: int, shortest: int, score: int, distance: int, since: int, enough: int
+    p: int, often: int, far: int, score: int, distance: int, since: int, enough: int
 ) -> tuple[int, int, int, bool]:
     """The score, the distance that is kept and from where, after something that came `often` before; whether that is enough."""
     if often == 0:
@@ -92,18 +89,7 @@ def _weigh(
     if far != distance:
         distance, since = far, p
     kept = p - since
-    return score, distance, since, score >= enough or (kept >= shortest and kept >= _SHARE * far)
-
-
-@kernel
-def _kept(
-    i: int, last: int, score: int, distance: int, since: int, found: bool, dark: int, state: NDArray[np.int64]
-) -> bool:
-    """Write what is carried along; whether the text must be examined."""
-    found = found or i - last > dark
-    state[NEXT], state[LAST], state[SCORE], state[DISTANCE], state[SINCE] = i, last, score, distance, since
-    state[FOUND] = found
-    return found
+    return score, distance, since, score >= enough or (kept >= _SHORTEST and kept >= _SHARE * far)
 
 
 @kernel
@@ -139,50 +125,13 @@ def glance(
             begins &= begins - np.uint64(1)
             early, late = line(data, p)
             often, far = _see(p, early * ODD + late, table, bits, text)
-            score, distance, since, found = _weigh(p, often, far, _SHORTEST, score, distance, since, enough)
+            score, distance, since, found = _weigh(p, often, far, score, distance, since, enough)
             found = found or p - last > _DARK
             last = p
             if found:
                 break
         i += step
-    state[LETTER] = np.int64(before)
-    return _kept(i, last, score, distance, since, found, _DARK, state)
-
-
-@kernel
-def _hashed(token: np.uint64) -> np.uint64:
-    return (token + np.uint64(1)) * ODD
-
-
-@kernel
-def glance_at_ids(
-    high: int,
-    ids: NDArray[np.uint64],
-    table: NDArray[np.uint64],
-    bits: int,
-    text: int,
-    state: NDArray[np.int64],
-    enough: int,
-) -> bool:
-    """The same for token ids. Four ids are looked at together, where the first is one of a half that is chosen by hash."""
-    i, last, score, distance, since = state[NEXT], state[LAST], state[SCORE], state[DISTANCE], state[SINCE]
-    found = state[FOUND] == 1 or high > LONGEST
-    while not found and i + _GRAM <= high:
-        step = min(BYTES, high - _GRAM + 1 - i)
-        begins = np.uint64(0)
-        for k in range(step):  # first which, then each: a branch on the hash would be guessed wrong half the time
-            begins |= (_hashed(ids[at(i + k)]) >> np.uint64(63)) << np.uint64(k)
-        while begins != 0:
-            p = i + np.int64(zero_bits(begins))
-            begins &= begins - np.uint64(1)
-            seen = _hashed(ids[at(p)])
-            for k in range(1, _GRAM):
-                seen = (seen ^ (seen >> np.uint64(29)) ^ ids[at(p + k)]) * ODD
-            often, far = _see(p, seen, table, bits, text)
-            score, distance, since, found = _weigh(p, often, far, _ID_SHORTEST, score, distance, since, enough)
-            found = found or p - last > _ID_DARK
-            last = p
-            if found:
-                break
-        i += step
-    return _kept(i, last, score, distance, since, found, _ID_DARK, state)
+    found = found or i - last > _DARK
+    state[NEXT], state[LETTER], state[LAST], state[SCORE] = i, np.int64(before), last, score
+    state[DISTANCE], state[SINCE], state[FOUND] = distance, since, found
+    return found

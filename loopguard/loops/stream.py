@@ -21,7 +21,7 @@ from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.counting import count_on
 from loopguard.loops.detector import Detector, Tokens, read_only, to_ids, to_utf8
-from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, glance_at_ids, room_for
+from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
 from loopguard.loops.repetition import advance
@@ -115,7 +115,7 @@ class StreamDetector:
             at = self._checked // _STRIDE
             self._before[at + 1] = self._before[at] + batch.characters(block, _STRIDE)
             self._checked += _STRIDE
-        if not self._must(high, glance, self._text):
+        if not self._must():
             return
         low, self._read = self._read, high
         self._grow(high + 1)
@@ -129,13 +129,14 @@ class StreamDetector:
         count_on(done, count, room.symbols, room.values, room.kinds, room.weights, room.back, self._state)
         read_lines(low, high, self._text, self.detector.rule, self._state, room.items)
 
-    def _must(self, high: int, look: Any, symbols: NDArray[Any]) -> bool:
-        """Whether the first look at `high` bytes or ids finds enough for them to be examined; from then on all are."""
+    def _must(self) -> bool:
+        """Whether the first look at what is held finds enough for it to be examined; from then on all of it is."""
         if self._examined:
             return True
-        if 1 << room_for(2 * min(high, LONGEST)) > len(self._seen):
-            self._seen, self._look = fresh_table(4 * high), np.zeros(GLANCE, np.int64)  # what was seen is seen again
-        self._examined = look(high, symbols, self._seen, room_for(len(self._seen)), 1, self._look, self.detector.enough)
+        if room_for(min(self._held, LONGEST)) > room_for(len(self._seen)):
+            self._seen, self._look = fresh_table(2 * self._held), np.zeros(GLANCE, np.int64)  # all is seen once more
+        room, enough = room_for(len(self._seen)), self.detector.enough
+        self._examined = glance(self._held, self._text, self._seen, room, 1, self._look, enough)
         return self._examined
 
     def _take_tokens(self, ids: NDArray[np.uint64]) -> None:
@@ -148,8 +149,8 @@ class StreamDetector:
         room.weights[low:high] = batch.TOKEN_LETTERS
         room.starts[low : high + 1] = np.arange(low, high + 1) * batch.TOKEN_BYTES
         self._held = high
-        if self._must(high, glance_at_ids, read_only(room.symbols)):
-            self._advance(high)
+        self._examined = True
+        self._advance(high)
 
     def _advance(self, count: int) -> None:
         rule = self.detector.rule
