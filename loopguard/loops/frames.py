@@ -87,7 +87,7 @@ def _frame(inputs: pa.Schema, found: list[Judged]) -> pl.DataFrame:
 def _detect(outputs: pl.Series, detector: Detector) -> pl.Series:
     cells = outputs.to_arrow()
     find_column(pa.schema([("output", cells.type)]), "the expression", text_column="output")
-    verdicts = verdict_columns(detector, examined(cells))
+    verdicts = verdict_columns(detector, examined(cells), threads=0)
     return pl.DataFrame(pa.Table.from_batches([verdicts])).to_struct("loops")
 
 

@@ -41,14 +41,14 @@ SCHEMA = pa.schema(
 NAMES: tuple[str, ...] = tuple(SCHEMA.names)
 
 
-def verdict_columns(detector: Detector, outputs: pa.Array) -> pa.RecordBatch:
+def verdict_columns(detector: Detector, outputs: pa.Array, *, threads: int = 1) -> pa.RecordBatch:
     """The verdict of every output: rows of `SCHEMA`, as many as `outputs` has.
 
     `outputs` is large_string, large_binary or large lists of integers (columns.examined makes it so). Its buffers are
-    read where they are; only looping rows become Python objects.
+    read where they are; only looping rows become Python objects. `threads` 0: one for each core.
     """
     offsets, values = arrow.rows(outputs)
-    figures, loops = detector.scan(offsets, values)
+    figures, loops = detector.scan(offsets, values, threads=threads)
     looping = figures[:, COUNT] > 0
     unit = "tokens" if pa.types.is_large_list(outputs.type) else "characters"
     nulls = arrow.flags(outputs.is_null()) if outputs.null_count else None
