@@ -78,7 +78,7 @@ def main() -> None:
     if (shared_data() / "outputs.parquet").exists():
         sets["labelled"] = [row["text"] for row in read_labelled(shared_data() / "loops_dev.jsonl")]
         sets["outputs"] = read_outputs(shared_data() / "outputs.parquet")
-    result: dict[str, Any] = {"environment": environment(), "sets": {}}
+    result: dict[str, Any] = {**environment(), "detector": Detector().signature, "sets": {}}
     print("| set | texts | loops | examined | by size | different | lost at twice the score | quicker by |")
     print("|---|---|---|---|---|---|---|---|")
     for title, texts in sets.items():

@@ -138,6 +138,24 @@ def readings() -> str:
     )
 
 
+def first_look() -> str:
+    """What the first look passes over, of each set that it was tried on."""
+    lines = [
+        [
+            name,
+            f"{one['texts']:,}",
+            f"{one['loops']:,}",
+            f"{one['examined']:.1%} ({one['examined_by_size']:.1%} of the bytes)",
+            str(one["different"]),
+            str(one["loops_passed_over_at_twice_the_score"]),
+            f"{one['quicker_by']:.1f}x",
+        ]
+        for name, one in result("detector-glance")["sets"].items()
+    ]
+    head = ("set", "texts", "loops", "examined in full", "other verdict", "at a score twice as high", "quicker by")
+    return table(lines, head)
+
+
 def _read(log: Sequence[dict[str, Any]], name: str) -> int:
     return sum(line["set"] == name for line in log)
 

@@ -22,6 +22,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "sizes": field.sizes,
     "intervals": field.intervals,
     "readings": field.readings,
+    "first-look": field.first_look,
     "measured": figures.measured,
     "machine": lambda: f"Measured on {figures.machine()}.",
     "cure": cure.table,

@@ -211,7 +211,8 @@ class Detector:
         if rank > len(loud):
             needed = math.ceil(1 / max_flagged) - 1
             raise InputError(f"calibration to {max_flagged} needs at least {needed} clean texts, got {len(loud)}")
-        return Detector(settings=self.settings.stricter(max(1.0, loud[rank - 1] + 2e-6)))
+        stricter = self.settings.stricter(max(1.0, loud[rank - 1] + 2e-6))
+        return Detector(settings=stricter, in_full=self.enough == 0)
 
     def _verdicts(self, figures: NDArray[np.int64], loops: NDArray[np.int64], unit: str) -> list[Verdict]:
         verdicts, at = [], 0
