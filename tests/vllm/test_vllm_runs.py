@@ -31,7 +31,7 @@ def arguments(prompts: Path, run_dir: Path, checkpoint: Path) -> list[str]:
 
 
 def test_killed_interrupted_and_gone_on_with(checkpoint: Path, tmp_path: Path) -> None:
-    asked = ["Write a poem in which every verse is about rain.", "word " * 2000, *questions(4)]
+    asked = ["Write a poem in which every verse is about rain.", "word " * 2000, *questions(2)]
     prompts, run_dir = write_prompts(tmp_path / "prompts.jsonl", asked), tmp_path / "run"
     command = arguments(prompts, run_dir, checkpoint)
 
