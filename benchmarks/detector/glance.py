@@ -4,8 +4,8 @@
 
 Each text has two verdicts, with the first look and in full; `different` counts where they are not equal. `stricter` is the
 same look with a score twice as high: how far the loops are from being passed over. The sets: the labelled outputs and
-outputs.parquet of the folder $LOOPGUARD_SHARED, the generated corpora of `--seeds` seeds, and the files of this
-installation. One core; both sides alternate in one run.
+outputs.parquet of the folder $LOOPGUARD_SHARED, the generated corpora of `--seeds` seeds, texts stitched together at random
+(`--stitched`), and the files of this installation. One core; both sides alternate in one run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.detector.corpora import corpus
 from benchmarks.detector.installed import installed
 from benchmarks.detector.run import read_labelled
 from benchmarks.detector.speed import best, read_outputs
+from benchmarks.detector.stitched import stitched
 from benchmarks.environment import environment
 from benchmarks.shared import shared_data
 from loopguard import Detector
@@ -68,11 +69,13 @@ def main() -> None:
     """Print the table; write it with `--json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=4, help="generated corpora")
+    parser.add_argument("--stitched", type=int, default=40_000, help="random loops")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     sets = {
         "generated": [row["text"] for seed in range(asked.seeds) for row in corpus(seed)],
+        "stitched": stitched(0, asked.stitched),
         "installed": [row["text"] for row in installed(0)],
     }
     if (shared_data() / "outputs.parquet").exists():

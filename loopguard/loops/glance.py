@@ -12,8 +12,8 @@ A text is examined in full
 Token ids are always examined in full: of their cost no part goes into words, so a first look at them takes as long.
 
 Each of these stays true once it is: what must be examined must be so however it goes on, and a stream examines nothing before
-it must. Of 2,400 loops (labelled, flagged in outputs.parquet, generated) none is passed over, and two would be at twice
-`ENOUGH` (`benchmarks.detector.glance`). Nothing proves that there is no loop of another kind: settings that are looser in
+it must. Of all loops at hand (labelled, flagged in outputs.parquet, generated, stitched together at random) none is passed
+over: `benchmarks.detector.glance` counts them. Nothing proves that there is no loop of another kind: settings that are looser in
 anything than the default, and `Detector(in_full=True)`, do without this look.
 """
 
@@ -32,8 +32,9 @@ ENOUGH = 12
 _THIRD = 2
 _SHARE = 0.8
 """Share of its distance for which one distance must be kept: a run of 2.3 copies, the shortest that counts, keeps it for 1.3."""
-_SHORTEST = 40
-"""Bytes for which it must be kept at least: the shortest run that counts comes back for 70, of which a word and 16 are not seen."""
+_SHORTEST = 16
+"""Bytes for which it must be kept at least: of the 70 that the shortest run comes back for, long words and the last sixteen may
+leave no more to be seen."""
 _DARK = 54
 """Bytes without the beginning of a word: 70, of which the last 16 are not looked at."""
 

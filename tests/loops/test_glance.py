@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.detector.corpora import corpus
+from benchmarks.detector.stitched import stitched
 from benchmarks.shared import shared_data
 from loopguard.loops.detector import Detector, read_only
 from loopguard.loops.glance import ENOUGH, GLANCE, LONGEST, fresh_table, glance, room_for
@@ -62,7 +63,7 @@ def must(places: list[tuple[int, bytes]], end: int, enough: int) -> bool:
         score = max(0, score - 1) if often == 0 else score + 2 * (often >= 2)
         kept = (distance, kept[1] if often and distance == kept[0] else p)
         span = p - kept[1] if often else 0
-        if p - last > 54 or score >= enough or (span >= 40 and span >= 0.8 * distance):
+        if p - last > 54 or score >= enough or (span >= 16 and span >= 0.8 * distance):
             return True
         last = p
     return end - last > 54
@@ -112,6 +113,14 @@ def test_no_generated_verdict_changes(seed: int) -> None:
     over = [v for v in quick if v.figures["symbols"] == 0 and v.length]
     assert len(rows) // 10 < len(over) < len(rows) // 2
     assert all(v.reason == "clean" and v.figures["loudness"] == 0 for v in over)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_verdict_on_random_loops_changes(seed: int) -> None:
+    made = stitched(seed, 2000)
+    quick, full = Detector().detect_batch(made), Detector(in_full=True).detect_batch(made)
+    assert [v.loops for v in quick] == [v.loops for v in full]
+    assert sum(v.looping for v in quick) > 800
 
 
 def test_no_verdict_on_real_outputs_changes() -> None:
