@@ -9,6 +9,7 @@ Rows that cannot be read come out as BadRow between the batches.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import itertools
 import json
@@ -117,6 +118,9 @@ def _open_value(source: Any) -> BatchSource:
         return _from_table(pa.Table.from_batches([source]) if isinstance(source, pa.RecordBatch) else source)
     if module == "pandas":
         return _from_table(pa.Table.from_pandas(source, preserve_index=False))
+    if isinstance(source, list) and source and set(map(type, source)) <= {str, type(None)}:
+        with contextlib.suppress(UnicodeEncodeError):  # a lone surrogate: row by row
+            return _from_table(pa.table({"text": pa.array(source, pa.large_string())}))
     return _from_rows(open_source(source), plain=not isinstance(source, Mapping))
 
 
