@@ -58,7 +58,8 @@ class Verdict:
     """Length of what was examined, in the unit of the spans."""
     unit: Literal["characters", "tokens"] = "characters"
     figures: Mapping[str, float] = field(default_factory=dict)
-    """Raw measurements, so that thresholds can move without a recount."""
+    """Raw measurements: the size in bytes and symbols, scores, how loud the loudest rule speaks (1 is a loop). Nought but for the
+    bytes where a first look told the output clean (loops/glance.py); `Detector(in_full=True)` measures all."""
     signature: str = ""
     """Settings and version that gave this verdict."""
 

@@ -182,6 +182,27 @@ def scaling(detector: Any, texts: Sequence[str], repeat: int) -> dict[str, float
     return {name: spent / seconds[str(sizes[0])] for name, spent in seconds.items()}
 
 
+def one_by_one(detector: Any, texts: Sequence[str], repeat: int) -> dict[str, float]:
+    """Microseconds of a call: `detect` on a short text and on each output, `feed` of a stream with four characters or one id."""
+    from loopguard.loops.stream import StreamDetector
+
+    some = texts[:60]
+    pieces = [[text[at : at + 4] for at in range(0, len(text), 4)] for text in some]
+    ids = [[len(piece) for piece in text.split(" ")] for text in some]
+
+    def fed(outputs: Sequence[Sequence[Any]]) -> Run:
+        return lambda: [stream.feed(piece) for output in outputs for stream in [StreamDetector()] for piece in output]
+
+    runs: dict[str, Run] = {
+        "detect, a short text": lambda: [detector.detect("A short text, as it is.") for _ in range(2000)],
+        "detect, an output": lambda: [detector.detect(text) for text in texts[:2000]],
+        "feed, four characters": fed(pieces),
+        "feed, an id": fed(ids),
+    }
+    calls = [2000, len(texts[:2000]), sum(map(len, pieces)), sum(map(len, ids))]
+    return {name: spent / n * 1e6 for (name, spent), n in zip(best(runs, repeat).items(), calls, strict=True)}
+
+
 def report(result: dict[str, Any]) -> str:
     """What is printed."""
     whole, tokens = result["throughput"], result["tokens"]
@@ -198,6 +219,7 @@ def report(result: dict[str, Any]) -> str:
         *(f"| {name} | {value:.2f} |" for name, value in result["adversarial"]["relative"].items()),
         "",
         "cost per byte by size, 10 KB = 1: " + ", ".join(f"{n}: {v:.2f}" for n, v in result["scaling"].items()),
+        "microseconds a call: " + ", ".join(f"{n}: {v:.1f}" for n, v in result["one_by_one"].items()),
     ]
     return "\n".join(lines)
 
@@ -226,6 +248,7 @@ def main() -> None:
         "against": against(detector, sample, asked.repeat),
         "adversarial": adversarial(detector, texts, asked.repeat),
         "scaling": scaling(detector, texts, asked.repeat),
+        "one_by_one": one_by_one(detector, texts, asked.repeat),
     }
     print(report(result))
     if asked.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 
 import numpy as np
@@ -177,6 +178,25 @@ def test_a_verdict_does_not_depend_on_the_texts_before() -> None:
     room.told[0] = (1 << 30) - 5_000  # positions start again from nought in the midst of these texts
     assert [detect(text) for text in texts] == expected
     assert 0 < room.told[0] < 1 << 29
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_many_outputs_leave_the_garbage_collector_as_it_was(collects: bool) -> None:
+    seen, rows = [], ["a text"] * 1200
+
+    class Told(list):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            seen.append(gc.isenabled())
+            return 2
+
+    before = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        Detector().detect_batch([*rows, Told([1, 2])])
+        after = gc.isenabled()
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert (set(seen), after) == ({False}, collects)
 
 
 def test_settings_by_name() -> None:
