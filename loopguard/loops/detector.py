@@ -140,8 +140,11 @@ class Detector:
                 gc.enable()
 
     def _slice(self, rows: list[str | bytes | Tokens], threads: int) -> list[Verdict]:
-        if set(map(type, rows)) <= {str}:
+        kinds = set(map(type, rows))
+        if kinds <= {str}:
             return self._texts(list(map(_UTF8, rows)), threads)
+        if not any(issubclass(kind, _TEXT) for kind in kinds):
+            return self._tokens(rows, threads)
         is_text = [isinstance(row, _TEXT) for row in rows]
         texts = self._texts([to_utf8(row) for row, text in zip(rows, is_text, strict=True) if text], threads)
         tokens = self._tokens([row for row, text in zip(rows, is_text, strict=True) if not text], threads)
@@ -156,8 +159,9 @@ class Detector:
         return self._verdicts(*found, "characters")
 
     def _tokens(self, rows: list[Any], threads: int) -> list[Verdict]:
-        kinds = {row.dtype if isinstance(row, np.ndarray) and row.ndim == 1 else None for row in rows}
-        if rows and all(kind is not None and kind.kind in "iub" and kind != np.uint64 for kind in kinds):
+        arrays = set(map(type, rows)) == {np.ndarray}
+        kinds = {(row.ndim, row.dtype) for row in rows} if arrays else set()
+        if kinds and all(ndim == 1 and kind.kind in "iub" and kind != np.uint64 for ndim, kind in kinds):
             ids, values = rows, np.concatenate(rows, dtype=np.int64).view(np.uint64)  # joined and widened in one go
         else:
             ids = [to_ids(row) for row in rows]
