@@ -70,10 +70,8 @@ class Workspace:
         self.told = np.zeros(2, np.int64)
         self.seen = fresh_table(LONGEST)
         self.look = np.empty(GLANCE, np.int64)
-        self.for_texts = (
-            *self.arrays(), self.state, self.runs, self.told, self.lexer, self.items, self.seen, self.look,
-        )  # fmt: skip
-        self.for_tokens = self.for_texts[:13]
+        self.for_tokens = (*self.arrays(), self.state, self.runs, self.told)
+        self.for_texts = (*self.for_tokens, self.lexer, self.items, self.seen, self.look)
         self.figures = np.zeros((1, FIGURES), np.int64)
         self.loops = np.zeros((LOOPS, LOOP), np.int64)
         self.ends = np.zeros(2, np.int64)

@@ -68,8 +68,9 @@ class Detector:
         its figures; so it is under settings that are in anything looser than the default.
         """
         self.settings = settings if settings is not None and not overrides else DetectorSettings.make(overrides)
-        self.signature = self.settings.signature
+        self.signature = self.settings.signature + "|in_full" * in_full
         self.limits, self.rule = self.settings.limits(), self.settings.rule()
+        self.in_full = in_full
         self.enough = 0 if in_full or not self.settings.at_least_default else ENOUGH
 
     def detect(self, text: str | bytes | Tokens, *, vocabulary: Sequence[bytes] | None = None) -> Verdict:
@@ -128,13 +129,12 @@ class Detector:
     def detect_batch(self, texts: Iterable[str | bytes | Tokens], *, threads: int = 1) -> list[Verdict]:
         """The verdicts on many outputs, in order; the same as `detect` on each. `threads` 0: one for each core."""
         rows = list(texts)
-        if threads != 1 or len(rows) <= _SLICE:
-            return self._slice(rows, threads)
+        step = _SLICE if threads == 1 else max(1, len(rows))  # a slice and its verdicts stay in the cache
         # so many objects, none in a circle, and the interpreter would look through all of the process for circles
         collects = gc.isenabled()
         gc.disable()
-        try:  # a slice and its verdicts stay in the cache
-            return [v for at in range(0, len(rows), _SLICE) for v in self._slice(rows[at : at + _SLICE], 1)]
+        try:
+            return [v for at in range(0, len(rows), step) for v in self._slice(rows[at : at + step], threads)]
         finally:
             if collects:
                 gc.enable()
@@ -216,7 +216,7 @@ class Detector:
             needed = math.ceil(1 / max_flagged) - 1
             raise InputError(f"calibration to {max_flagged} needs at least {needed} clean texts, got {len(loud)}")
         stricter = self.settings.stricter(max(1.0, loud[rank - 1] + 2e-6))
-        return Detector(settings=stricter, in_full=self.enough == 0)
+        return Detector(settings=stricter, in_full=self.in_full)
 
     def _verdicts(self, figures: NDArray[np.int64], loops: NDArray[np.int64], unit: str) -> list[Verdict]:
         verdicts, at = [], 0

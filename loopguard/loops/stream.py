@@ -21,7 +21,7 @@ from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.counting import count_on
 from loopguard.loops.detector import Detector, Tokens, read_only, to_ids, to_utf8
-from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, room_for
+from loopguard.loops.glance import LONGEST, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
 from loopguard.loops.repetition import advance
@@ -53,10 +53,10 @@ class StreamDetector:
         # bytes or ids that are held, how many of them were examined, the symbols that those are, bytes whose characters are counted
         self._held = self._read = self._count = self._checked = 0
         self._examined = self.detector.enough == 0
-        self._seen, self._look = fresh_table(256), np.zeros(GLANCE, np.int64)
         self._data = np.zeros(256, np.uint8)
         self._text = read_only(self._data)  # for the kernels, which are compiled for texts that cannot be written
         self._room = batch.Workspace(256)
+        self._room.look[:] = 0
         self._bits = batch.table_bits(256)
         self._lexer = fresh_lexer()
         self._state, self._runs = batch.fresh_state()
@@ -131,12 +131,9 @@ class StreamDetector:
 
     def _must(self) -> bool:
         """Whether the first look at what is held finds enough for it to be examined; from then on all of it is."""
-        if self._examined:
-            return True
-        if room_for(min(self._held, LONGEST)) > room_for(len(self._seen)):
-            self._seen, self._look = fresh_table(2 * self._held), np.zeros(GLANCE, np.int64)  # all is seen once more
-        room, enough = room_for(len(self._seen)), self.detector.enough
-        self._examined = glance(self._held, self._text, self._seen, room, 1, self._look, enough)
+        if not self._examined:
+            seen, look, enough = self._room.seen, self._room.look, self.detector.enough
+            self._examined = glance(self._held, self._text, seen, room_for(LONGEST), 1, look, enough)
         return self._examined
 
     def _take_tokens(self, ids: NDArray[np.uint64]) -> None:

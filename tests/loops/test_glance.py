@@ -162,4 +162,8 @@ def test_settings_that_are_looser_in_anything_are_examined_in_full() -> None:
     for looser in ({"open_wasted": 69}, {"min_copies": 3}, {"reach": 3001}, {"reach": 2999}, {"plain_marks": 0.3}):
         assert Detector(**looser).enough == 0
     assert Detector(in_full=True).enough == 0
+    assert Detector(in_full=True).signature == Detector().signature + "|in_full"
+    good = [f"A text that says number {k} once." for k in range(120)]
+    assert Detector(in_full=True).calibrate(good).enough == 0
+    assert Detector().calibrate(good).enough == ENOUGH
     assert Detector(in_full=True).detect("A clean sentence.").figures["symbols"] == 3  # the last is not finished
