@@ -41,6 +41,10 @@ texts = st.tuples(
     st.lists(st.sampled_from(WORDS), max_size=60), st.lists(st.sampled_from(WORDS), max_size=25), st.integers(0, 5)
 ).map(lambda parts: " ".join(parts[0] + parts[1] * parts[2]).encode())
 
+lines = st.lists(st.sampled_from(["Cat", "Dog", "Eel 7", "Eel 8", "Fox\r", "Gnu and more of it"]), max_size=60).map(
+    lambda items: "\n".join(items).encode()
+)
+
 
 def beginnings(data: bytes) -> list[tuple[int, bytes]]:
     """Where words begin and what is looked at there."""
@@ -76,7 +80,7 @@ def look_at_text(data: bytes, pieces: list[int], enough: int, room: int = 0) -> 
     return [glance(high, given, table, room_for(len(table)), 3, state, enough) for high in pieces]
 
 
-@given(texts, st.integers(1, 90), st.sampled_from([4, 8, ENOUGH]))
+@given(texts | lines, st.integers(1, 90), st.sampled_from([4, 8, ENOUGH]))
 @settings(max_examples=200, deadline=None)
 def test_every_prefix_of_a_text(data: bytes, step: int, enough: int) -> None:
     cuts = [*range(step, len(data), step), len(data)]
