@@ -59,7 +59,7 @@ demo: $(READY)   ## the main job on the embedded model: three to six minutes on 
 	$(BIN)/loopguard build-prefs pipelines/demo_prompts.jsonl --limit 8 --pipeline demo --out runs/demo
 
 kernels: $(READY)  # compiled once, half a minute, rather than by every process of the tests at the same time
-	$(BIN)/python -c 'import loopguard; loopguard.detect("text"); loopguard.detect([1, 2, 3])'
+	$(BIN)/python -c 'import loopguard; loopguard.detect("text"); loopguard.StreamDetector().feed("text")'
 
 test: kernels    ## all tests but those of the targets below
 	$(BIN)/python -m pytest -m 'not notebooks' -n auto --dist worksteal

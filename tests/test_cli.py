@@ -95,9 +95,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["push", "RUN", "me/pairs", "--dry-run"], {"huggingface_hub", "numpy", "pyarrow", "pydantic"}),
         (
             ["build-prefs", "PROMPTS", "--pipeline", "RUN/recipe.toml", "--out", "OUT"],
-            {"jinja2", "numba", "numpy", "pyarrow", "pydantic"},
+            {"jinja2", "numpy", "pyarrow", "pydantic"},
         ),
-        (["scan", "OUTPUTS"], {"numba", "numpy", "pyarrow", "pydantic"}),
+        (["scan", "OUTPUTS"], {"numpy", "pyarrow", "pydantic"}),
         (["tune-vllm", "OUTPUTS"], {"numba", "numpy", "pyarrow", "pydantic"}),
     ],
 )
@@ -120,13 +120,13 @@ def test_a_verb_loads_what_it_needs(verb: list[str], loaded: set[str], finished:
     assert set(json.loads(done.stderr.splitlines()[-1])) == loaded
 
 
-def test_a_scan_does_not_load_scipy(tmp_path: Path) -> None:
+def test_a_search_for_settings_does_not_load_scipy(tmp_path: Path) -> None:
     """numba asks for it when it loads its first kernel, and need not here; whoever imports it later gets it whole."""
     pytest.importorskip("scipy")
     (tmp_path / "outputs.jsonl").write_text(json.dumps({"output": "and so on, " * 99}) + "\n")
     code = """if True:
         import atexit, sys
-        sys.argv = ["loopguard", "scan", "outputs.jsonl", "--json"]
+        sys.argv = ["loopguard", "tune-vllm", "outputs.jsonl", "--json"]
         def at_end():
             loaded = sorted(sys.modules.keys() & {"numba.np.arraymath", "scipy.linalg"})
             import scipy.linalg.cython_blas
@@ -136,8 +136,8 @@ def test_a_scan_does_not_load_scipy(tmp_path: Path) -> None:
         main()
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), cwd=tmp_path)
-    assert done.stderr == "['numba.np.arraymath'] scipy.linalg.cython_blas\n"
-    assert json.loads(done.stdout)["loop_rate"]["looping"] == 1
+    assert done.stderr.splitlines()[-1] == "['numba.np.arraymath'] scipy.linalg.cython_blas", done.stderr
+    assert json.loads(done.stdout)
 
 
 def test_help_names_every_verb_and_the_first_command_to_type() -> None:

@@ -118,9 +118,10 @@ def test_the_detector_knows_no_files() -> None:
 
 def test_the_kernels_know_nothing_of_the_project() -> None:
     loops = PACKAGE / "loops"
-    assert not [name for name in imported(loops / "grams.py") if name.startswith("loopguard")]
-    own = {name for name in imported(loops / "repetition.py") if name.startswith("loopguard")}
-    assert own == {"loopguard.loops.grams"}
+    assert not [name for name in imported(loops / "kernels.py") if name.startswith("loopguard")]
+    for name, known in (("grams", set()), ("repetition", {"loopguard.loops.grams"})):
+        own = {name for name in imported(loops / f"{name}.py") if name.startswith("loopguard")}
+        assert own == {"loopguard.loops.kernels"} | known
 
 
 def test_records_load_nothing() -> None:

@@ -14,7 +14,8 @@ from loopguard.loops.byte_masks import BYTES as BLOCK
 from loopguard.loops.byte_masks import among, set_bits
 from loopguard.loops.counting import count_on
 from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, room_for
-from loopguard.loops.grams import GRAM, WINDOW, ZERO, at, kernel
+from loopguard.loops.grams import GRAM, WINDOW, ZERO, at
+from loopguard.loops.kernels import as_written, kernel
 from loopguard.loops.lists import STATE, fresh_items, read_lines
 from loopguard.loops.repetition import (
     BEST,
@@ -62,7 +63,7 @@ class Workspace:
         self.back = np.empty(size, np.int32)
         self.chain = np.empty(size, np.int32)
         self.again = np.empty(size, np.uint8)
-        self.tables = np.full((2, 2 << table_bits(longest)), -1, np.int32)
+        self.tables = np.full((2, 2 << as_written(table_bits)(longest)), -1, np.int32)
         self.state = np.empty(STATE, np.int64)
         self.runs = np.empty((RUNS, RUN), np.int64)
         self.lexer = np.empty(LEXER, np.int64)
@@ -70,13 +71,14 @@ class Workspace:
         self.told = np.zeros(2, np.int64)
         self.seen = fresh_table(LONGEST)
         self.look = np.empty(GLANCE, np.int64)
-        self.for_tokens = (*self.arrays(), self.state, self.runs, self.told)
-        self.for_texts = (*self.for_tokens, self.lexer, self.items, self.seen, self.look)
+        kept = (*self.arrays(), self.state, self.runs, self.told, self.lexer, self.items, self.seen, self.look)
+        self._addresses = np.array([array.ctypes.data for array in kept], np.int64)
+        self._sizes = np.array([array.shape[1] if array is self.tables else len(array) for array in kept], np.int64)
+        self.for_entry = self._addresses.ctypes.data, self._sizes.ctypes.data
         self.figures = np.zeros((1, FIGURES), np.int64)
         self.loops = np.zeros((LOOPS, LOOP), np.int64)
         self.ends = np.zeros(2, np.int64)
-        self.offsets = self.ends.view()
-        self.offsets.flags.writeable = False
+        self.figures_at, self.loops_at, self.ends_at = (a.ctypes.data for a in (self.figures, self.loops, self.ends))
 
     def arrays(self) -> tuple[Any, ...]:
         """Those that `advance` takes, in its order."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops.grams import GRAM, at, kernel, numbered
+from loopguard.loops.grams import GRAM, at, numbered
+from loopguard.loops.kernels import kernel
 from loopguard.loops.repetition import NUMBER
 from loopguard.loops.repetition import STATE as FIRST
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.glance import ENOUGH
+from loopguard.loops.machine import entries
 from loopguard.loops.settings import DetectorSettings
 from loopguard.records import Loop, LoopKind, Verdict
 
@@ -70,6 +71,7 @@ class Detector:
         self.settings = settings if settings is not None and not overrides else DetectorSettings.make(overrides)
         self.signature = self.settings.signature + "|in_full" * in_full
         self.limits, self.rule = self.settings.limits(), self.settings.rule()
+        self._thresholds = self.rule.tobytes(), self.limits.tobytes()
         self.in_full = in_full
         self.enough = 0 if in_full or not self.settings.at_least_default else ENOUGH
 
@@ -80,30 +82,34 @@ class Detector:
         """
         if isinstance(text, _TEXT):
             raw = to_utf8(text)
-            return self._alone(np.frombuffer(raw, np.uint8) if raw else _NO_TEXT, "characters")
+            return self._alone(0, raw, len(raw), "characters")
         if vocabulary is not None:
             return self.detect_tokens(text, vocabulary)
-        return self._alone(read_only(to_ids(text)), "tokens")
+        ids = np.ascontiguousarray(to_ids(text))
+        return self._alone(1, ids.ctypes.data, ids.size, "tokens")
 
-    def _alone(self, values: NDArray[Any], unit: str) -> Verdict:
+    def _alone(self, way: int, values: bytes | int, size: int, unit: str) -> Verdict:
         """As `detect_batch` on one row, without making arrays for it: on a short text they take longer than the kernels."""
-        room = _room(values.size)
-        room.ends[1] = values.size
-        self._find(0, 1, room.offsets, values, room.figures, room.loops, room)
+        room = _room(size)
+        room.ends[1] = size
+        self._find(way, 0, 1, room.ends_at, values, room.figures_at, room.loops_at, room)
         row = room.figures[0].tolist()
         return self.verdict(row, room.loops[: row[batch.COUNT]].tolist() if row[batch.COUNT] else (), unit)
 
     def _find(
-        self, low: int, high: int, offsets: NDArray[np.int64], values: NDArray[Any], figures: NDArray[np.int64],
-        loops: NDArray[np.int64], room: batch.Workspace,
-    ) -> None:  # fmt: skip
-        """The kernel for texts, or that for token ids, on the rows `low` to `high`."""
-        if values.dtype == np.uint8:
-            rest: Any = (self.enough, self.rule, self.limits, figures, loops, *room.for_texts)
-            batch.scan_texts(low, high, offsets, values, *rest)
-        else:
-            rest = (_NO_TEXT, self.rule, self.limits, figures, loops, *room.for_tokens)
-            batch.scan_tokens(low, high, offsets, values, *rest)
+        self,
+        way: int,
+        low: int,
+        high: int,
+        offsets: int,
+        values: bytes | int,
+        figures: int,
+        loops: int,
+        room: batch.Workspace,
+    ) -> None:
+        """The way for texts, 0, or that for token ids, 1, on the rows `low` to `high`; arrays by their addresses."""
+        entry = entries()[way]
+        entry(low, high, offsets, values, self.enough, *self._thresholds, figures, loops, *room.for_entry)
 
     def detect_tokens(self, ids: Tokens, vocabulary: Sequence[bytes]) -> Verdict:
         """The verdict on token ids whose bytes are known: that on their text, with spans in tokens.
@@ -177,7 +183,8 @@ class Detector:
         Row i is values[offsets[i]:offsets[i + 1]]: UTF-8 as uint8, token ids as uint64. Returns the figures (one row per
         output, columns of `batch`) and the loops of all rows one after the other (columns of `rules`).
         """
-        offsets, values = read_only(offsets), read_only(values)
+        offsets, given = np.ascontiguousarray(offsets), np.ascontiguousarray(values)
+        way = 0 if values.dtype == np.uint8 else 1
         rows = offsets.size - 1
         figures = np.zeros((rows, batch.FIGURES), np.int64)
         longest = int(np.diff(offsets).max(initial=0))
@@ -189,7 +196,16 @@ class Detector:
             loops = np.zeros((min(rows, _CHUNK) * rules.LOOPS, rules.LOOP), np.int64)
             for part in range(worker, len(parts), workers):
                 low, high = part * _CHUNK, min(rows, (part + 1) * _CHUNK)
-                self._find(low, high, offsets, values, figures, loops, room)
+                self._find(
+                    way,
+                    low,
+                    high,
+                    offsets.ctypes.data,
+                    given.ctypes.data,
+                    figures.ctypes.data,
+                    loops.ctypes.data,
+                    room,
+                )
                 parts[part] = loops[: figures[low:high, batch.COUNT].sum()].copy()
 
         if workers == 1:
@@ -302,13 +318,6 @@ def detect(text: str | bytes | Tokens, *, vocabulary: Sequence[bytes] | None = N
     return _DEFAULT.detect(text, vocabulary=vocabulary)
 
 
-def read_only(array: Any) -> Any:
-    """A view that cannot be written: one compiled kernel serves arrays that can and arrays that cannot."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
 def _room(longest: int) -> batch.Workspace:
     """This thread's workspace, kept from call to call up to texts of 16 MB; only what was written takes memory."""
     room: batch.Workspace | None = getattr(_KEPT, "room", None)
@@ -322,5 +331,4 @@ def _room(longest: int) -> batch.Workspace:
 _KEPT = threading.local()
 _NO_LOOPS = np.zeros((0, rules.LOOP), np.int64)
 _NO_IDS = np.zeros(0, np.uint64)
-_NO_TEXT = read_only(np.zeros(0, np.uint8))
 _DEFAULT = Detector()

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopguard.loops.byte_masks import BYTES, LINE, among, line, zero_bits
-from loopguard.loops.grams import ODD, at, kernel
+from loopguard.loops.grams import ODD, at
+from loopguard.loops.kernels import as_written, kernel
 
 LONGEST = 1 << 13
 """Bytes up to which a first look is taken: of longer outputs, 3 in 100, seven in ten would be examined all the same."""
@@ -57,7 +58,7 @@ def room_for(size: int) -> int:
 
 def fresh_table(size: int) -> NDArray[np.uint64]:
     """A table for texts of up to `size` bytes."""
-    return np.zeros((1 << room_for(min(size, LONGEST)), COLUMNS), np.uint64)
+    return np.zeros((1 << as_written(room_for)(min(size, LONGEST)), COLUMNS), np.uint64)
 
 
 @kernel

@@ -6,28 +6,12 @@ text or generation left behind counts as empty, so that a table is not cleared b
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def kernel(function: F) -> F:
-    """Compiled, without the interpreter lock, and kept on disk; where no folder can be written, compiled anew in each process.
-
-    No kernel makes an array, so nobody counts who refers to one (`_nrt`): an atomic step for each array that one kernel hands
-    to another takes longer than most of them do.
-    """
-    compiled: Any = njit
-    try:
-        return cast(F, compiled(cache=True, nogil=True, _nrt=False)(function))
-    except RuntimeError:
-        return cast(F, compiled(nogil=True, _nrt=False)(function))
-
+from loopguard.loops.kernels import kernel
 
 at = np.uint64
 """What an index goes through: a signed one is looked at for being negative whenever it is used, which takes as long as the rest."""

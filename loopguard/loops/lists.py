@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from loopguard.loops.byte_masks import BYTES, among, eight_bytes, zero_bits
 from loopguard.loops.counting import STATE as FIRST_OF_LISTS
-from loopguard.loops.grams import ODD, at, kernel, slot_of
+from loopguard.loops.grams import ODD, at, slot_of
+from loopguard.loops.kernels import kernel
 
 ITEMS = 128
 """Different items remembered of one list; later ones count as new whenever they come. Long lists of people's are shorter."""

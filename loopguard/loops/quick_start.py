@@ -1,8 +1,8 @@
 """A quicker start of the kernels and of Arrow, for the command alone. In a user's own process nothing is changed.
 
-When numba loads its first kernel it imports `scipy.linalg`, where there is one, to learn whether `np.dot` can be compiled: a
-quarter of a second for what no kernel here uses. When Arrow makes its first array of Python's values it imports pandas, where
-there is one, to learn whether they are of its kinds: a third of a second, and a command has no values of pandas.
+When numba compiles or loads its first kernel it imports `scipy.linalg`, where there is one, to learn whether `np.dot` can be
+compiled: a quarter of a second for what no kernel here uses. When Arrow makes its first array of Python's values it imports
+pandas, where there is one, to learn whether they are of its kinds: a third of a second, and a command has no values of pandas.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from loopguard.loops.kernels import before_numba
+
 __all__ = ["arrow_without_pandas", "numba_without_scipy"]
 
 
 def numba_without_scipy() -> None:
-    """Load the part of numba that asks for SciPy while there seems to be none; nothing where its `linalg` is there already."""
+    """When numba is needed, if it is, load the part of it that asks for SciPy while there seems to be none."""
+    before_numba(_ask_for_scipy)
+
+
+def _ask_for_scipy() -> None:
     if "scipy.linalg" in sys.modules or find_spec("scipy") is None:
         return
     with (

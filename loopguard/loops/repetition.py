@@ -26,12 +26,12 @@ from loopguard.loops.grams import (
     enter,
     equal,
     exact_hash,
-    kernel,
     nearest,
     numbered,
     place,
     slot_of,
 )
+from loopguard.loops.kernels import kernel
 
 NUMBER = 2
 """Kind of a symbol that is a number: all numbers share one symbol, `values >> 5` is what they say."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from loopguard.loops.kernels import kernel_with_arrays
 from loopguard.loops.words import LEXER, STATE_OF_LEXER, split
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -23,7 +23,7 @@ def rough_tokens(offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> tuple[N
     return found, ids[: found[-1]]
 
 
-@njit(cache=True, nogil=True)
+@kernel_with_arrays
 def _rough_tokens(
     offsets: NDArray[np.int64],
     data: NDArray[np.uint8],

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopguard.loops import counting, lists
-from loopguard.loops.grams import GRAM, ZERO, kernel
+from loopguard.loops.grams import GRAM, ZERO
+from loopguard.loops.kernels import kernel
 from loopguard.loops.repetition import (
     BACKS,
     BEST,

@@ -30,8 +30,8 @@ _LENGTHS = (
     "list_again",
 )
 """Lengths and scores that make a loop: the greater, the fewer loops."""
-_LIMITS = 27
-"""Fields that `rules.judge` takes; the others are for `repetition.advance`."""
+LIMITS, RULE = 27, 7
+"""How many fields `rules.judge` takes, and how many of the rest `repetition.advance` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +163,10 @@ class DetectorSettings:
         """What `rules.judge` takes: the fields up to `few_wasted`."""
         import numpy as np  # here, for a recipe needs the names alone
 
-        return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[:_LIMITS]], np.float64)
+        return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[:LIMITS]], np.float64)
 
     def rule(self) -> NDArray[np.int64]:
         """What `repetition.advance` takes: the fields from `stretch_copies`."""
         import numpy as np
 
-        return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[_LIMITS:]], np.int64)
+        return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[LIMITS:]], np.int64)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.counting import count_on
-from loopguard.loops.detector import Detector, Tokens, read_only, to_ids, to_utf8
+from loopguard.loops.detector import Detector, Tokens, to_ids, to_utf8
 from loopguard.loops.glance import LONGEST, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
@@ -54,7 +54,6 @@ class StreamDetector:
         self._held = self._read = self._count = self._checked = 0
         self._examined = self.detector.enough == 0
         self._data = np.zeros(256, np.uint8)
-        self._text = read_only(self._data)  # for the kernels, which are compiled for texts that cannot be written
         self._room = batch.Workspace(256)
         self._room.look[:] = 0
         self._bits = batch.table_bits(256)
@@ -107,11 +106,10 @@ class StreamDetector:
         if high > self._data.size:
             self._data = np.concatenate([self._data, np.zeros(max(self._data.size, data.size), np.uint8)])
             self._before = np.concatenate([self._before, np.zeros(self._data.size // _STRIDE + 2, np.int64)])
-            self._text = read_only(self._data)
         self._data[low:high] = data
         self._held = high
         while self._checked + _STRIDE <= high:
-            block = self._text[self._checked : self._checked + _STRIDE]
+            block = self._data[self._checked : self._checked + _STRIDE]
             at = self._checked // _STRIDE
             self._before[at + 1] = self._before[at] + batch.characters(block, _STRIDE)
             self._checked += _STRIDE
@@ -121,19 +119,19 @@ class StreamDetector:
         self._grow(high + 1)
         room = self._room
         count = split(
-            low, high, self._text, room.symbols, room.values, room.kinds, room.weights, room.starts, self._lexer
+            low, high, self._data, room.symbols, room.values, room.kinds, room.weights, room.starts, self._lexer
         )
         room.starts[count] = self._lexer[START]
         done = self._count
         self._advance(count)
         count_on(done, count, room.symbols, room.values, room.kinds, room.weights, room.back, self._state)
-        read_lines(low, high, self._text, self.detector.rule, self._state, room.items)
+        read_lines(low, high, self._data, self.detector.rule, self._state, room.items)
 
     def _must(self) -> bool:
         """Whether the first look at what is held finds enough for it to be examined; from then on all of it is."""
         if not self._examined:
             seen, look, enough = self._room.seen, self._room.look, self.detector.enough
-            self._examined = glance(self._held, self._text, seen, room_for(LONGEST), 1, look, enough)
+            self._examined = glance(self._held, self._data, seen, room_for(LONGEST), 1, look, enough)
         return self._examined
 
     def _take_tokens(self, ids: NDArray[np.uint64]) -> None:
@@ -163,7 +161,7 @@ class StreamDetector:
         found, loud = rules.judge(
             self._count,
             size,
-            self._text[:size] if text else self._text[:0],
+            self._data[:size] if text else self._data[:0],
             self._room.starts,
             self._room.again,
             self.detector.limits,
@@ -193,7 +191,7 @@ class StreamDetector:
     def _characters(self, high: int) -> int:
         """Characters before byte `high`, from the count kept for every 1,024 bytes."""
         at = high // _STRIDE
-        return int(self._before[at]) + batch.characters(self._text[at * _STRIDE :], high - at * _STRIDE)
+        return int(self._before[at]) + batch.characters(self._data[at * _STRIDE :], high - at * _STRIDE)
 
     def _forget(self, drop: int) -> None:
         """Begin again with all but the first `drop` bytes or tokens."""

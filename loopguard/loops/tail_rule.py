@@ -11,14 +11,15 @@ only where it fits extending to both sides, finds all runs in about n * log(max_
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from loopguard.loops.kernels import kernel, kernel_with_arrays
 
 NEVER = np.iinfo(np.int64).max
 """Where the rule would not have stopped an output."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def first_stops(
     ids: NDArray[np.uint64], edges: NDArray[np.int64], counts: NDArray[np.int64], stops: NDArray[np.int64]
 ) -> None:
@@ -53,7 +54,7 @@ def first_stops(
                 at += p
 
 
-@njit(cache=True, nogil=True)
+@kernel_with_arrays
 def gather(
     values: NDArray[np.uint64],
     offsets: NDArray[np.int64],

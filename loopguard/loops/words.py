@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopguard.loops.byte_masks import among, eight_bytes, zero_bits
-from loopguard.loops.grams import at, kernel
+from loopguard.loops.grams import at
+from loopguard.loops.kernels import kernel
 from loopguard.loops.repetition import NUMBER, PIECE
 
 MARK, WORD, BLANK, IDEOGRAPH = 0, 1, 3, 5

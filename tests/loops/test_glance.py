@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.detector.corpora import corpus
 from benchmarks.detector.stitched import stitched
 from benchmarks.shared import shared_data
-from loopguard.loops.detector import Detector, read_only
+from loopguard.loops.detector import Detector
 from loopguard.loops.glance import ENOUGH, GLANCE, LONGEST, fresh_table, glance, room_for
 from loopguard.loops.settings import DetectorSettings
 from loopguard.loops.stream import StreamDetector
@@ -76,7 +76,7 @@ def must(places: list[tuple[int, bytes]], end: int, enough: int) -> bool:
 def look_at_text(data: bytes, pieces: list[int], enough: int, room: int = 0) -> list[bool]:
     """What `glance` says after each piece."""
     table, state = fresh_table(max(room, len(data))), np.zeros(GLANCE, np.int64)
-    given = read_only(np.frombuffer(data or b" ", np.uint8))
+    given = np.frombuffer(bytearray(data or b" "), np.uint8)
     return [glance(high, given, table, room_for(len(table)), 3, state, enough) for high in pieces]
 
 
