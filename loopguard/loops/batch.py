@@ -16,7 +16,7 @@ from loopguard.loops.counting import count_on
 from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, ZERO, at
 from loopguard.loops.kernels import as_written, kernel
-from loopguard.loops.lists import STATE, fresh_items, read_lines
+from loopguard.loops.lists import fresh_items, read_lines
 from loopguard.loops.repetition import (
     BEST,
     LAST_MUCH,
@@ -28,6 +28,7 @@ from loopguard.loops.repetition import (
     SCORE,
     advance,
 )
+from loopguard.loops.rounds import STATE, go_round
 from loopguard.loops.rules import END, LOOP, LOOPS, PERIOD, START, judge
 from loopguard.loops.words import LEXER, STATE_OF_LEXER, WORD, split
 from loopguard.loops.words import START as LEXER_START
@@ -235,6 +236,7 @@ def scan_texts(
                 runs,
             )
             count_on(done, count, symbols, numbers, kinds, weights, back, state)
+            go_round(count, symbols, numbers, kinds, weights, starts, back, chain, rule, state)
             read_lines(low_byte, high_byte, data, rule, state, items)
         base += count
         found, loud = judge(count, data.size, data, starts, again, limits, state, runs, loops[total : total + LOOPS])

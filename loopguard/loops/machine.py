@@ -37,6 +37,7 @@ SOURCES = (
     "lists",
     "machine",
     "repetition",
+    "rounds",
     "rules",
     "settings",
     "words",

@@ -95,7 +95,7 @@ def _note_run(
 
 
 @kernel
-def _first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.int32]) -> int:
+def first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.int32]) -> int:
     """Where symbol `t` was said first, at most 64 copies back."""
     k = t
     while k < newest and chain[at(k)] == 0:
@@ -112,11 +112,11 @@ def _first_copy(t: int, newest: int, back: NDArray[np.int32], chain: NDArray[np.
 def _look_for_first(newest: int, back: NDArray[np.int32], chain: NDArray[np.int32], state: NDArray[np.int64]) -> None:
     """Where the first symbol of the open stretch was said first, unless that is known."""
     if state[OPEN + FIRST] < 0:
-        state[OPEN + FIRST] = _first_copy(state[OPEN + FROM], newest, back, chain)
+        state[OPEN + FIRST] = first_copy(state[OPEN + FROM], newest, back, chain)
 
 
 @kernel
-def _number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[np.int64], most: int) -> int:
+def number_news(t: int, far: int, symbols: NDArray[np.uint64], values: NDArray[np.int64], most: int) -> int:
     """What a number says that its last two copies did not: bits by which its step changed, at most `most`. -1: none."""
     last = values[at(t - far)]
     if values[at(t)] == last:
@@ -310,7 +310,7 @@ def advance(
                 elif weight > 0:
                     fresh = weight if kinds[at(t)] == PIECE else max(weight, least)
             elif kinds[at(t)] == NUMBER:
-                fresh = _number_news(t, far, symbols, values, least)
+                fresh = number_news(t, far, symbols, values, least)
                 if fresh < 0:
                     fresh, counts = 0, 1
                     gain = weight if copies >= enough else 0

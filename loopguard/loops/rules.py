@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops import counting, lists
+from loopguard.loops import counting, lists, rounds
 from loopguard.loops.grams import GRAM, ZERO
 from loopguard.loops.kernels import kernel
 from loopguard.loops.repetition import (
@@ -36,8 +36,9 @@ from loopguard.loops.repetition import (
     TO,
 )
 
-LOOPS = RUNS + 5
-"""Most loops a verdict can name: the runs kept, the best stretch, the open one, the same of runs that count on, a list."""
+LOOPS = RUNS + 6
+"""Most loops a verdict can name: the runs kept, the best stretch, the open one, the same of runs that count on, a list, an end
+that goes round."""
 KIND, START, END, PERIOD, TERMINAL, RULE, LOOP = range(7)
 """Columns of a loop: kind, first byte, one past the last byte, bytes of a copy, ends the text, which rule found it."""
 VERBATIM, COUNTER, NEAR = 0, 1, 2
@@ -48,6 +49,8 @@ that counts on, a list."""
 _GAP = 3 * GRAM
 """N-grams in a row that need not come back inside a first copy: those that hold one slot, and a few more."""
 _PIPE, _PLUS = 0x7C, 0x2B
+_BARE = 4.0
+"""Score over letters from which it is numbers that earn: 1 2 3 4 5 as in sieves and tables of primes."""
 _PIECES = 0.3
 """Share of symbols that are single letters of runs without spaces, from which a stretch is no prose: bases, base64."""
 
@@ -110,7 +113,7 @@ def _needed(at: int, plain: bool, limits: NDArray[np.float64], state: NDArray[np
         return needed
     symbols = max(1, state[at + TO] - state[at + FROM])
     marks, gained = state[at + MARKS] / symbols, state[at + SCORE] / max(1, state[at + LETTERS])
-    if marks > dense_marks and (gained < dense_yield or state[at + LETTERS] == 0):
+    if marks > dense_marks and (gained < dense_yield or gained > _BARE):
         needed *= dense_factor
     elif marks < few and gained >= enough and state[at + PIECES] < _PIECES * symbols:
         needed *= plain_factor
@@ -169,7 +172,9 @@ def judge(
         found, loud = _counting(found, at, size, starts, limits, state, loops)
         loudest = max(loudest, loud)
     loudest = max(loudest, state[lists.BEST + lists.SCORE] / limits[26])
-    return _list(found, size, limits, state, loops), loudest
+    found = _list(found, size, limits, state, loops)
+    found, loud = _round(found, size, starts, again, limits, state, loops)
+    return found, max(loudest, loud)
 
 
 @kernel
@@ -223,6 +228,34 @@ def _list(
     loops[found, PERIOD] = max(1, state[lists.BEST + lists.BACKS] // items)
     loops[found, TERMINAL] = size - end <= limits[7] + (end - begin) // items
     return found + 1
+
+
+@kernel
+def _round(
+    found: int, size: int, starts: NDArray[np.int64], again: NDArray[np.uint8], limits: NDArray[np.float64],
+    state: NDArray[np.int64], loops: NDArray[np.int64],
+) -> tuple[int, float]:  # fmt: skip
+    """Add the prose that the text ends in and that says for the third time what it says; and how loud it speaks."""
+    needed, marks, least = limits[27:30]
+    symbols = state[rounds.TO] - state[rounds.FROM]
+    if state[rounds.SCORE] <= 0 or state[rounds.MARKS] >= marks * symbols or state[rounds.PIECES] >= _PIECES * symbols:
+        return found, 0.0
+    if state[rounds.SCORE] < least * state[rounds.LETTERS]:
+        return found, 0.0
+    core, end = starts[state[rounds.FROM]], starts[state[rounds.TO]]
+    loud = state[rounds.SCORE] / needed
+    if loud < 1:
+        return found, loud
+    period = max(1, state[rounds.BACKS] // max(1, state[rounds.STEPS]))
+    start = starts[_onset(state[rounds.FIRST], 2 * period, starts, again)]
+    if _said(found, core, end, loops) < limits[10] * (end - core):
+        loops[found, KIND], loops[found, RULE], loops[found, TERMINAL] = NEAR, STRETCH_OPEN, True
+        loops[found, START], loops[found, END], loops[found, PERIOD] = start, end, period
+        return found + 1, loud
+    for k in range(found):  # the same seen from its fifth copies on
+        if loops[k, RULE] == STRETCH_OPEN and loops[k, END] > core:
+            loops[k, START] = min(loops[k, START], start)
+    return found, loud
 
 
 @kernel

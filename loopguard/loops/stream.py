@@ -25,6 +25,7 @@ from loopguard.loops.glance import LONGEST, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
 from loopguard.loops.repetition import advance
+from loopguard.loops.rounds import go_round
 from loopguard.loops.settings import DetectorSettings
 from loopguard.loops.words import START, WORD, fresh_lexer, split
 from loopguard.records import Verdict
@@ -125,6 +126,8 @@ class StreamDetector:
         done = self._count
         self._advance(count)
         count_on(done, count, room.symbols, room.values, room.kinds, room.weights, room.back, self._state)
+        read = room.symbols, room.values, room.kinds, room.weights, room.starts
+        go_round(count, *read, room.back, room.chain, self.detector.rule, self._state)
         read_lines(low, high, self._data, self.detector.rule, self._state, room.items)
 
     def _must(self) -> bool:

@@ -76,7 +76,13 @@ def test_files(tmp_path: Path) -> None:
 
 def test_settings_count() -> None:
     strict = loopguard.Detector(
-        min_wasted=1e6, open_wasted=1e6, stretch_score=1e6, open_score=1e6, short_min_wasted=1e6, few_wasted=1e6
+        min_wasted=1e6,
+        open_wasted=1e6,
+        stretch_score=1e6,
+        open_score=1e6,
+        short_min_wasted=1e6,
+        few_wasted=1e6,
+        round_score=1e6,
     )
     assert loopguard.scan([LOOP], detector=strict)["looping"].to_list() == [False]
 

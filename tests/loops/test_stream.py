@@ -14,7 +14,7 @@ from loopguard.loops.stream import StreamDetector, watch
 
 DETECTOR = Detector(
     min_wasted=30, short_min_wasted=30, open_wasted=20, open_letters=10, stretch_score=40, open_score=20, list_again=2,
-    list_distinct=2, counted_letters=20, open_counted_letters=10, counted_copies=3, open_counted_copies=2,
+    list_distinct=2, round_score=15, counted_letters=20, open_counted_letters=10, counted_copies=3, open_counted_copies=2,
 )  # fmt: skip
 WORDS = [
     "wait",
