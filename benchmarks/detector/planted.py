@@ -197,6 +197,18 @@ def reasoning_shuffled(d: Draw) -> Plan:
     return _rounds(d, steps)
 
 
+def reasoning_rounds(d: Draw) -> Plan:
+    """Each step in one of a few wordings, drawn anew in every round; sometimes one is left out."""
+    steps = [[d.prose.sentence() + " " for _ in range(d.rng.randint(1, 3))] for _ in range(d.rng.randint(4, 6))]
+    steps[-1] = [f"{doubt} {d.prose.phrase()}.\n\n" for doubt in _DOUBTS[d.prose.language][:2]]
+    size = sum(len(ways[0]) for ways in steps)
+    said = [
+        "".join(d.rng.choice(ways) for ways in steps if ways is steps[-1] or d.rng.random() < 0.9)
+        for _ in range(d.amount(size, least=10, chars=2500))
+    ]
+    return Plan(kind="near", copies=said, period=size)
+
+
 def latex_same(d: Draw) -> Plan:
     unit = f"&= {_equation(d.rng).strip('$')} \\\\\n"
     return Plan(kind="verbatim", copies=d.same(unit, least=8), lead="\\begin{align*}\n", closing="\\end{align*}\n\n")
@@ -532,6 +544,7 @@ FAMILIES: tuple[Family, ...] = (
     reasoning_same,
     reasoning_short,
     reasoning_shuffled,
+    reasoning_rounds,
     latex_same,
     counter_item,
     counter_sentence,
