@@ -33,9 +33,10 @@ GRID: list[dict[str, float]] = [
         "dense_factor": dense,
         "few_wasted": few,
         "short_min_wasted": short,
+        "round_score": again,
     }
-    for best, end, plain, dense, few, short in itertools.product(
-        (360, 480, 600), (180, 220, 260), (0.7, 1.0), (1.0, 2.0), (300, 500, 1e6), (200, 300)
+    for best, end, plain, dense, few, short, again in itertools.product(
+        (360, 480, 600), (180, 220, 260), (0.7, 1.0), (1.0, 2.0), (300, 500, 1e6), (200, 300), (420, 560, 700, 1e6)
     )
 ]
 
