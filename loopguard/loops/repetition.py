@@ -293,6 +293,9 @@ def advance(
         while settled <= i - GRAM + 1:
             t = settled
             settled += 1
+            weight = int(weights[at(t)])
+            if score <= 0 and weight == 0:  # nothing can begin with it
+                continue
             copies = int(chain[at(t + GRAM - 1)])
             if copies < enough:  # else the others do not matter
                 copies = max(
@@ -302,7 +305,6 @@ def advance(
             while far == 0 and k < i:
                 k += 1
                 far = int(back[at(k)])
-            weight = int(weights[at(t)])
             gain, fresh, counts = 0, 0, 0
             if copies == 0:
                 if kinds[at(t)] == NUMBER:

@@ -42,50 +42,59 @@ def go_round(
     state: NDArray[np.int64],
 ) -> None:
     """Weigh the symbols before `count` that every n-gram has seen and that were not weighed before with this `state`."""
-    cost, least, score = rule[1], rule[2], state[SCORE]
-    t = state[SETTLED]
+    cost, least, score, t = rule[1], rule[2], state[SCORE], int(state[SETTLED])
+    to, steps, backs = state[TO], state[STEPS], state[BACKS]
+    letters, marks, pieces = state[LETTERS], state[MARKS], state[PIECES]
+    # the last n-gram of those that cover `t` that came before, and the last that came often enough
+    known, often, seen = t - 1, t - 1, t
     while t <= count - GRAM:
-        if score <= 0:
-            k = t
+        if score <= 0 and often < t:
+            k = max(seen, t)
             while k < count and chain[at(k)] < _ENOUGH:
                 k += 1
             t = max(t, k - GRAM + 1)
             if k == count:
                 break
-        copies, far = np.int32(0), np.int32(0)
-        for k in range(t, t + GRAM):
-            copies = max(copies, chain[at(k)])
-            if far == 0:
-                far = back[at(k)]
+            seen = max(seen, t)
+        while seen < t + GRAM:
+            if chain[at(seen)] > 0:
+                known = seen
+                if chain[at(seen)] >= _ENOUGH:
+                    often = seen
+            seen += 1
         weight, kind = int(weights[at(t)]), kinds[at(t)]
-        gain, fresh = 0, 0
-        if copies == 0:
-            if kind == NUMBER:
-                fresh = least
-            elif weight > 0:
-                fresh = weight if kind == PIECE else max(weight, least)
+        gain, fresh, far = 0, 0, 0
+        if known >= t:
+            k = t
+            while back[at(k)] == 0:
+                k += 1
+            far = int(back[at(k)])
+            if kind != NUMBER:
+                gain = weight if often >= t else 0
+            else:
+                fresh = number_news(t, far, symbols, values, least)
+                if fresh < 0:
+                    fresh, gain = 0, (weight if often >= t else 0)
         elif kind == NUMBER:
-            fresh = number_news(t, int(far), symbols, values, least)
-            if fresh < 0:
-                fresh, gain = 0, (weight if copies >= _ENOUGH else 0)
-        elif copies >= _ENOUGH:
-            gain = weight
+            fresh = least
+        elif weight > 0:
+            fresh = weight if kind == PIECE else max(weight, least)
         if score <= 0 and gain > 0:
-            score = 0
-            state[FROM], state[FIRST], state[STEPS], state[BACKS] = t, -1, 0, 0
-            state[LETTERS], state[MARKS], state[PIECES] = 0, 0, 0
+            score, steps, backs, letters, marks, pieces = 0, 0, 0, 0, 0, 0
+            state[FROM], state[FIRST] = t, -1
         if score > 0 or gain > 0:
             score += gain - cost * fresh
             if kind == NUMBER or weight == 0:
-                state[MARKS] += 1
+                marks += 1
             else:
-                state[LETTERS] += weight
-                state[PIECES] += kind == PIECE
-            if copies > 0:
-                state[TO] = t + 1
-                state[STEPS] += 1
-                state[BACKS] += starts[at(t)] - starts[at(t - far)]
+                letters += weight
+                pieces += kind == PIECE
+            if known >= t:
+                to = t + 1
+                steps += 1
+                backs += starts[at(t)] - starts[at(t - far)]
         t += 1
     if score > 0 and state[FIRST] < 0:
         state[FIRST] = first_copy(state[FROM], count - 1, back, chain)
-    state[SCORE], state[SETTLED] = score, t
+    state[SCORE], state[SETTLED], state[TO], state[STEPS], state[BACKS] = score, t, to, steps, backs
+    state[LETTERS], state[MARKS], state[PIECES] = letters, marks, pieces
