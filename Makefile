@@ -103,6 +103,7 @@ bench: $(READY)  ## all benchmarks, raw results to benchmarks/results (half an h
 	$(BIN)/python -m benchmarks.build_prefs_embedded --json benchmarks/results/embedded.json
 	$(BIN)/python -m benchmarks.detector.run --json benchmarks/results/detector-accuracy.json
 	$(BIN)/python -m benchmarks.detector.fit ../shared/data/loops_dev.jsonl --json benchmarks/results/detector-fit.json
+	$(BIN)/python -m benchmarks.detector.ids --json benchmarks/results/detector-ids.json
 	$(BIN)/python -m benchmarks.detector.glance --json benchmarks/results/detector-glance.json
 	$(BIN)/python -m benchmarks.detector.speed --json benchmarks/results/detector-speed.json
 	$(BIN)/python -m benchmarks.scan ../shared/data/outputs.parquet --json benchmarks/results/scan.json

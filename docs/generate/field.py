@@ -109,6 +109,11 @@ def intervals() -> str:
             f" {ids['f1']:.3f} (precision {ids['precision']:.2f}, recall {ids['recall']:.2f}); with their bytes"
             f" ({tokenizer}): {ids['same_verdict_with_vocabulary']:.1%}"
         )
+    real = result("detector-ids")
+    lines.append(
+        f"- All {real['outputs']:,} outputs, of which {real['flagged']} are flagged: token ids without their bytes give the same"
+        f" verdict for {real['same'] / real['outputs']:.2%}, with their bytes for {real['same_with_vocabulary'] / real['outputs']:.2%}"
+    )
     fit = result("detector-fit")
     folds = next(name for name in fit if name.endswith("folds"))
     lines.append(
