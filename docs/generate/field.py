@@ -110,9 +110,10 @@ def intervals() -> str:
             f" ({tokenizer}): {ids['same_verdict_with_vocabulary']:.1%}"
         )
     real = result("detector-ids")
+    bare, known = (f"{real[same] / real['outputs']:.2%}" for same in ("same", "same_with_vocabulary"))
     lines.append(
         f"- All {real['outputs']:,} outputs, of which {real['flagged']} are flagged: token ids without their bytes give the same"
-        f" verdict for {real['same'] / real['outputs']:.2%}, with their bytes for {real['same_with_vocabulary'] / real['outputs']:.2%}"
+        f" verdict for {bare}, with their bytes for {known}"
     )
     fit = result("detector-fit")
     folds = next(name for name in fit if name.endswith("folds"))
