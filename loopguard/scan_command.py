@@ -97,6 +97,8 @@ def scan(
     arrow_without_pandas()
     from loopguard.loops.scan import scan_files
 
+    rule = detector(settings or [])
+    rule.make_ready((lambda _: None) if quiet else _tell)
     line = _Line(quiet=quiet)
     try:
         result = scan_files(
@@ -105,7 +107,7 @@ def scan(
             tokens_column=tokens_column,
             group_by=tuple(group_by or ()),
             out=out,
-            detector=detector(settings or []),
+            detector=rule,
             limit=limit,
             examples=show,
             watch=line.watch,

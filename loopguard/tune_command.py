@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,13 +62,15 @@ def tune_vllm(
     arrow_without_pandas()
     from loopguard.loops.tune import tune_vllm as tune
 
+    rule = detector(settings or [])
+    rule.make_ready(lambda text: print(text, file=sys.stderr))
     found = tune(
         inputs,
         text_column=text_column,
         tokens_column=tokens_column,
         tokenizer=tokenizer,
         max_stopped=max_stopped / 100,
-        detector=detector(settings or []),
+        detector=rule,
         limit=limit,
     )
     if as_json:

@@ -10,7 +10,7 @@ import gc
 import math
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from operator import methodcaller
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.glance import ENOUGH
-from loopguard.loops.machine import entries
+from loopguard.loops.machine import entries, make_ready
 from loopguard.loops.settings import DetectorSettings
 from loopguard.records import Loop, LoopKind, Verdict
 
@@ -74,6 +74,10 @@ class Detector:
         self._thresholds = self.rule.tobytes(), self.limits.tobytes()
         self.in_full = in_full
         self.enough = 0 if in_full or not self.settings.at_least_default else ENOUGH
+
+    def make_ready(self, tell: Callable[[str], None]) -> None:
+        """Load or make the machine code now, not at the first output; `tell` is given a line for a person if that takes long."""
+        make_ready(tell)
 
     def detect(self, text: str | bytes | Tokens, *, vocabulary: Sequence[bytes] | None = None) -> Verdict:
         """The verdict on one output. Text and bytes give spans in characters, token ids in tokens. Never raises on content.

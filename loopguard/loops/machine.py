@@ -23,7 +23,7 @@ from typing import Any
 
 from loopguard.loops.kernels import OPTIONS, compile_all
 
-__all__ = ["SOURCES", "entries", "folders"]
+__all__ = ["SOURCES", "entries", "folders", "make_ready"]
 
 SOURCES = (
     "batch",
@@ -85,21 +85,36 @@ def entries() -> tuple[Entry, Entry]:
         return _entries()
 
 
+def make_ready(tell: Callable[[str], None]) -> None:
+    """Have the code at hand; `tell` is told before it is made, if it must be."""
+    key = _key(_HERE) if TRIED else None
+    if key is not None and _kept(key) is None:
+        tell("the detector is compiled for this machine, once: half a minute")
+    entries()
+
+
 @cache
 def _entries() -> tuple[Entry, Entry]:
     key = _key(_HERE) if TRIED else None
     if key is None:
         return _of_numba(_compiled())
-    for folder in folders():
-        code = _read(folder / f"machine-{key}.bin")
-        if code is not None:
-            return _loaded(code)
-    made = _compiled()
-    code = _object(made)
+    code = _kept(key)
     if code is None:
-        return _of_numba(made)
-    any(_keep(folder, f"machine-{key}.bin", code) for folder in folders())
+        made = _compiled()
+        code = _object(made)
+        if code is None:
+            return _of_numba(made)
+        any(_keep(folder, _name(key), code) for folder in folders())
     return _loaded(code)
+
+
+def _name(key: str) -> str:
+    return f"machine-{key}.bin"
+
+
+def _kept(key: str) -> bytes | None:
+    """The code of this key in the first folder that has it, or None."""
+    return next((code for folder in folders() if (code := _read(folder / _name(key))) is not None), None)
 
 
 def folders() -> Iterator[Path]:

@@ -167,6 +167,8 @@ class _Session:
             step = make_step(recipe, ledger, detector, spec, sampler, judge, accounts=accounts)
             mark = fingerprint(recipe, detector, spec)
             missing = await self._make_ready(step, ledger, mark, sampler, judge)
+            if missing:
+                detector.make_ready(self.watcher.note)
             ledger.put("fingerprint", mark)
             write_text(self.run_dir / RECIPE, recipe.to_toml(header=_header(recipe, self.run_dir)))
             provenance = Provenance(

@@ -152,3 +152,14 @@ def test_a_detector_travels() -> None:
 
     there: Detector = pickle.loads(pickle.dumps(Detector(min_copies=5)))
     assert there.detect(LOOP) == Detector(min_copies=5).detect(LOOP)
+
+
+@kept
+def test_what_takes_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    Detector().make_ready(told.append)
+    Detector().make_ready(told.append)
+    assert told == []
+    monkeypatch.setattr(machine, "folders", lambda: iter([tmp_path]))
+    Detector().make_ready(told.append)  # this process has it
+    assert told == ["the detector is compiled for this machine, once: half a minute"]
