@@ -28,8 +28,9 @@ from loopguard.loops.repetition import (
     SCORE,
     advance,
 )
-from loopguard.loops.rounds import STATE, go_round
+from loopguard.loops.rounds import go_round
 from loopguard.loops.rules import END, LOOP, LOOPS, PERIOD, START, judge
+from loopguard.loops.sentences import STATE, fresh_sentences, read_sentences
 from loopguard.loops.words import LEXER, STATE_OF_LEXER, WORD, split
 from loopguard.loops.words import START as LEXER_START
 
@@ -69,10 +70,21 @@ class Workspace:
         self.runs = np.empty((RUNS, RUN), np.int64)
         self.lexer = np.empty(LEXER, np.int64)
         self.items = fresh_items()
+        self.sentences = fresh_sentences()
         self.told = np.zeros(2, np.int64)
         self.seen = fresh_table(LONGEST)
         self.look = np.empty(GLANCE, np.int64)
-        kept = (*self.arrays(), self.state, self.runs, self.told, self.lexer, self.items, self.seen, self.look)
+        kept = (
+            *self.arrays(),
+            self.state,
+            self.runs,
+            self.told,
+            self.lexer,
+            self.items,
+            self.seen,
+            self.look,
+            self.sentences,
+        )
         self._addresses = np.array([array.ctypes.data for array in kept], np.int64)
         self._sizes = np.array([array.shape[1] if array is self.tables else len(array) for array in kept], np.int64)
         self.for_entry = self._addresses.ctypes.data, self._sizes.ctypes.data
@@ -183,6 +195,7 @@ def scan_texts(
     items: NDArray[np.int64],
     seen: NDArray[np.uint64],
     look: NDArray[np.int64],
+    sentences: NDArray[np.int64],
 ) -> None:
     """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`.
 
@@ -238,6 +251,7 @@ def scan_texts(
             count_on(done, count, symbols, numbers, kinds, weights, back, state)
             go_round(count, symbols, numbers, kinds, weights, starts, back, chain, rule, state)
             read_lines(low_byte, high_byte, data, rule, state, items)
+            read_sentences(high_byte, data, rule, state, sentences)
         base += count
         found, loud = judge(count, data.size, data, starts, again, limits, state, runs, loops[total : total + LOOPS])
         to_characters(data, loops[total : total + LOOPS], found)

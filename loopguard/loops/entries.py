@@ -12,6 +12,7 @@ from loopguard.loops.kernels import late
 from loopguard.loops.lists import COLUMNS as OF_ITEM
 from loopguard.loops.repetition import RUN
 from loopguard.loops.rules import LOOP, LOOPS
+from loopguard.loops.sentences import COLUMNS as OF_SENTENCE
 from loopguard.loops.settings import LIMITS, RULE
 
 array: Any = late(lambda: __import__("numba").carray)
@@ -33,6 +34,7 @@ def texts(
         array(room[11], (sizes[11], RUN), np.int64), array(room[12], sizes[12], np.int64),
         array(room[13], sizes[13], np.int64), array(room[14], (sizes[14], OF_ITEM), np.int64),
         array(room[15], (sizes[15], OF_BEGINNING), np.uint64), array(room[16], sizes[16], np.int64),
+        array(room[17], (sizes[17], OF_SENTENCE), np.int64),
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ SOURCES = (
     "repetition",
     "rounds",
     "rules",
+    "sentences",
     "settings",
     "words",
 )

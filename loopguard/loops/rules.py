@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops import counting, lists, rounds
+from loopguard.loops import counting, lists, rounds, sentences
 from loopguard.loops.grams import GRAM, ZERO
 from loopguard.loops.kernels import kernel
 from loopguard.loops.repetition import (
@@ -36,9 +36,9 @@ from loopguard.loops.repetition import (
     TO,
 )
 
-LOOPS = RUNS + 6
+LOOPS = RUNS + 7
 """Most loops a verdict can name: the runs kept, the best stretch, the open one, the same of runs that count on, a list, an end
-that goes round."""
+that goes round, sentences."""
 KIND, START, END, PERIOD, TERMINAL, RULE, LOOP = range(7)
 """Columns of a loop: kind, first byte, one past the last byte, bytes of a copy, ends the text, which rule found it."""
 VERBATIM, COUNTER, NEAR = 0, 1, 2
@@ -51,6 +51,8 @@ _GAP = 3 * GRAM
 _PIPE, _PLUS = 0x7C, 0x2B
 _BARE = 4.0
 """Score over letters from which it is numbers that earn: 1 2 3 4 5 as in sieves and tables of primes."""
+_AFTER = 300
+"""Bytes that may follow sentences that come back: an answer in a line or two, at last."""
 _PIECES = 0.3
 """Share of symbols that are single letters of runs without spaces, from which a stretch is no prose: bases, base64."""
 
@@ -174,7 +176,11 @@ def judge(
     loudest = max(loudest, state[lists.BEST + lists.SCORE] / limits[26])
     found = _list(found, size, limits, state, loops)
     found, loud = _round(found, size, starts, again, limits, state, loops)
-    return found, max(loudest, loud)
+    loudest = max(loudest, loud)
+    if size - state[sentences.TO] <= _AFTER:
+        loudest = max(loudest, state[sentences.TOP] / limits[30])
+        found = _sentences(found, size, limits, state, loops)
+    return found, loudest
 
 
 @kernel
@@ -256,6 +262,21 @@ def _round(
         if loops[k, RULE] == STRETCH_OPEN and loops[k, END] > core:
             loops[k, START] = min(loops[k, START], start)
     return found, loud
+
+
+@kernel
+def _sentences(
+    found: int, size: int, limits: NDArray[np.float64], state: NDArray[np.int64], loops: NDArray[np.int64]
+) -> int:
+    """Add the sentences that come back near the end of the text."""
+    begin, end = state[sentences.FROM], state[sentences.TO]
+    if state[sentences.TOP] < limits[30] or _said(found, begin, end, loops) >= limits[10] * (end - begin):
+        return found
+    loops[found, KIND], loops[found, RULE] = NEAR, STRETCH_OPEN
+    loops[found, START], loops[found, END] = state[sentences.FIRST], end
+    loops[found, PERIOD] = max(1, state[sentences.BACKS] // state[sentences.AGAIN])
+    loops[found, TERMINAL] = size - end <= 2 * limits[7]
+    return found + 1
 
 
 @kernel

@@ -29,9 +29,10 @@ _LENGTHS = (
     "open_counted_letters",
     "list_again",
     "round_score",
+    "sentence_again",
 )
 """Lengths and scores that make a loop: the greater, the fewer loops."""
-LIMITS, RULE = 30, 7
+LIMITS, RULE = 31, 9
 """How many fields `rules.judge` takes, and how many of the rest `repetition.advance` does."""
 
 
@@ -111,6 +112,9 @@ class DetectorSettings:
     """Symbols of such prose that are no words, as a share, at most: code that comes back three times has more."""
     round_yield: float = 0.55
     """Its score over its letters, at least: lesson plans and questions with the same answers stay below."""
+    sentence_again: float = 10.0
+    """Sentences near the end of the text, from their third copy, less `sentence_new_cost` for each new one. Of all outputs no other
+    comes to eight that was not flagged before; a song whose chorus is of sentences comes to seven."""
     stretch_copies: int = 4
     """Copies before a letter that comes back counts. Refrains and recaps come back three times."""
     new_cost: int = 6
@@ -125,6 +129,10 @@ class DetectorSettings:
     """Different items that must come back in a list: a plan of two exercises, four chords, answers true and false have fewer."""
     list_new_cost: int = 6
     """What a new item costs, in items that came back: so many answers stand under each question of a survey."""
+    sentence_distinct: int = 3
+    """Different sentences that must come back."""
+    sentence_new_cost: int = 3
+    """What a new sentence or line costs, in sentences that came back."""
 
     @staticmethod
     def make(values: Mapping[str, float]) -> DetectorSettings:
@@ -168,7 +176,7 @@ class DetectorSettings:
         )
 
     def limits(self) -> NDArray[np.float64]:
-        """What `rules.judge` takes: the fields up to `round_yield`."""
+        """What `rules.judge` takes: the fields up to `sentence_again`."""
         import numpy as np  # here, for a recipe needs the names alone
 
         return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[:LIMITS]], np.float64)

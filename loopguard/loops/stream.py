@@ -26,6 +26,7 @@ from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
 from loopguard.loops.repetition import advance
 from loopguard.loops.rounds import go_round
+from loopguard.loops.sentences import read_sentences
 from loopguard.loops.settings import DetectorSettings
 from loopguard.loops.words import START, WORD, fresh_lexer, split
 from loopguard.records import Verdict
@@ -94,7 +95,7 @@ class StreamDetector:
         self._room = batch.Workspace(max(size, 2 * old.longest))
         for new, kept in zip(self._room.arrays()[:-1], old.arrays()[:-1], strict=True):
             new[: kept.size] = kept
-        self._room.items = old.items
+        self._room.items, self._room.sentences = old.items, old.sentences
         bits = batch.table_bits(self._room.longest)
         if bits == self._bits:
             self._room.tables = old.tables
@@ -129,6 +130,7 @@ class StreamDetector:
         read = room.symbols, room.values, room.kinds, room.weights, room.starts
         go_round(count, *read, room.back, room.chain, self.detector.rule, self._state)
         read_lines(low, high, self._data, self.detector.rule, self._state, room.items)
+        read_sentences(high, self._data, self.detector.rule, self._state, room.sentences)
 
     def _must(self) -> bool:
         """Whether the first look at what is held finds enough for it to be examined; from then on all of it is."""

@@ -80,17 +80,20 @@ def test_the_end_is_worth_what_its_best_part_is(text: str, step: int) -> None:
 
 
 def test_reasoning_that_goes_round() -> None:
-    verdicts = [detect("Which plan is better? " + going_round(turns)) for turns in range(1, 40)]
+    words_alone = Detector(sentence_again=1e6)
+    verdicts = [words_alone.detect("Which plan is better? " + going_round(turns)) for turns in range(1, 40)]
     first = next(turns for turns, verdict in enumerate(verdicts, start=1) if verdict.looping)
     assert 8 <= first <= 14
     assert all(verdict.looping for verdict in verdicts[first - 1 :])
-    alone = Detector(stretch_score=1e6, open_score=1e6)  # later than the stretches that earn from the fifth copy on
+    alone = Detector(
+        stretch_score=1e6, open_score=1e6, sentence_again=1e6
+    )  # later than the stretches that earn from the fifth copy on
     found = alone.detect("Which plan is better? " + going_round(14))
     assert found.loop is not None
     assert (found.reason, found.loop.kind, found.loop.terminal) == ("ends_recycling", "near", True)
     assert found.loop.start < 200
     assert found.loop.end >= found.length - 60
-    strict = Detector(stretch_score=1e6, open_score=1e6, round_score=1e6)
+    strict = Detector(stretch_score=1e6, open_score=1e6, round_score=1e6, sentence_again=1e6)
     assert not strict.detect("Which plan is better? " + going_round(14)).looping
 
 

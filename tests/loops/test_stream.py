@@ -14,7 +14,8 @@ from loopguard.loops.stream import StreamDetector, watch
 
 DETECTOR = Detector(
     min_wasted=30, short_min_wasted=30, open_wasted=20, open_letters=10, stretch_score=40, open_score=20, list_again=2,
-    list_distinct=2, round_score=15, counted_letters=20, open_counted_letters=10, counted_copies=3, open_counted_copies=2,
+    list_distinct=2, round_score=15, counted_letters=20,
+    sentence_again=2, sentence_distinct=2, open_counted_letters=10, counted_copies=3, open_counted_copies=2,
 )  # fmt: skip
 WORDS = [
     "wait",
@@ -40,13 +41,16 @@ WORDS = [
 pieces = st.lists(st.sampled_from(WORDS).map(lambda w: w + " "), max_size=120)
 looping = st.tuples(pieces, pieces, st.integers(1, 6)).map(lambda parts: parts[0] + parts[1] * parts[2])
 items = st.lists(st.sampled_from(["- Gang\n", "- Posse\n", "- Crew\n", "\n", "Then\n", "* Club\n"]), max_size=40)
+said = st.lists(
+    st.sampled_from(["So the plan is late. ", "Wait, it is not late!\n", "wait, so the plan is late. "]), max_size=20
+)
 turns = st.tuples(st.sampled_from(["Add the sugar", "so it is"]), st.integers(1, 9)).map(
     lambda turn: [f"{k}. {turn[0]}\n" for k in range(turn[1])]
 )
 
 
 @given(
-    looping | items | st.tuples(pieces, turns, items).map(lambda parts: [*parts[0], *parts[1], *parts[2]]),
+    looping | items | said | st.tuples(pieces, turns, items).map(lambda parts: [*parts[0], *parts[1], *parts[2]]),
     st.integers(1, 5),
 )
 @settings(max_examples=150, deadline=None)
