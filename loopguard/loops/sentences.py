@@ -5,8 +5,9 @@ text. Wait, B contradicts the passage. Actually, D is not in the text." Few n-gr
 there, because the sentences are short and their neighbours change. A sentence is the same whatever word and comma lead into it.
 
 What ends in a full stop, a question or an exclamation mark counts from its third copy, each within reach of the one before. Other
-lines (headings, list items, code, verse) only cost, when they are new: so a chorus between new verses, the same answers under
-new questions earn nothing. A sentence counts once it has ended, so a prefix never says what the text takes back.
+lines (headings, list items, code, verse) only cost, where they are new among sentences that come back: so a chorus between new
+verses, the same answers under new questions earn nothing. A sentence counts once it has ended, so a prefix never says what the text
+takes back.
 """
 
 from __future__ import annotations
@@ -137,6 +138,8 @@ def _sentence(
     table: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Take in data[low:end]: a sentence, if `told`, or another line."""
+    if not told and state[SCORE] == 0:
+        return  # nothing that it could cost
     begin, stop = _body(data, low, end)
     letters, i = 0, begin
     while i < stop and letters < _SHORTEST:

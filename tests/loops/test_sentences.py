@@ -62,6 +62,8 @@ def expected(data: bytes) -> tuple[int, int, int]:
     score = top = to = 0
     back: set[bytes] = set()
     for said, low, end, told in units(data):
+        if not told and score == 0:
+            continue
         copies[said] = copies.get(said, 0) + 1 if low - last.get(said, -REACH) <= REACH and said in last else 1
         last[said] = low
         if copies[said] == 1:
