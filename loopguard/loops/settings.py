@@ -113,8 +113,8 @@ class DetectorSettings:
     round_yield: float = 0.55
     """Its score over its letters, at least: lesson plans and questions with the same answers stay below."""
     sentence_again: float = 10.0
-    """Sentences near the end of the text, from their third copy, less `sentence_new_cost` for each new one. Of all outputs no other
-    comes to eight that was not flagged before; a song whose chorus is of sentences comes to seven."""
+    """Sentences near the end of the text, from their third copy, less `sentence_new_cost` for each new one. Of all outputs in
+    outputs.parquet that nothing else flags one comes to seven, which is a loop, and none to eight."""
     stretch_copies: int = 4
     """Copies before a letter that comes back counts. Refrains and recaps come back three times."""
     new_cost: int = 6
