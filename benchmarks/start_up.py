@@ -1,4 +1,4 @@
-"""How long the command takes to say anything: `loopguard --help`, in a fresh process, best and median of 15.
+"""How long the command takes to say anything, and a fresh process to its first verdict: best and median of 15.
 
 python -m benchmarks.start_up [--json benchmarks/results/start_up.json]
 """
@@ -18,6 +18,11 @@ from benchmarks.environment import environment
 COMMANDS = {
     "loopguard --help": ["-m", "loopguard", "--help"],
     "loopguard build-prefs --help": ["-m", "loopguard", "build-prefs", "--help"],
+    "the first verdict": ["-c", "import loopguard; loopguard.detect('and so on, ' * 99)"],
+    "a stream's first verdict, which needs numba": [
+        "-c",
+        "import loopguard; loopguard.StreamDetector().feed('and so on, ' * 99)",
+    ],
     "python -c pass": ["-c", "pass"],
 }
 
