@@ -98,7 +98,7 @@ def scan(
     from loopguard.loops.scan import scan_files
 
     rule = detector(settings or [])
-    rule.make_ready((lambda _: None) if quiet else _tell)
+    rule.make_ready((lambda _: None) if quiet else tell)
     line = _Line(quiet=quiet)
     try:
         result = scan_files(
@@ -121,7 +121,7 @@ def scan(
     complain_of(result.reading)
     rate = result.counts.overall.rate
     if fail_above is not None and rate is not None and rate > fail_above:
-        _tell(f"loop rate {rate:.2%} is above {fail_above:.2%}")
+        tell(f"loop rate {rate:.2%} is above {fail_above:.2%}")
         raise typer.Exit(ABOVE)
     if not result.reading.complete:
         raise typer.Exit(UNREADABLE)
@@ -288,15 +288,16 @@ def _marked(example: Example) -> Text:
 def complain_of(reading: Reading) -> None:
     """What could not be read, to stderr."""
     for line in reading.unreadable:
-        _tell(f"not read: {line}")
+        tell(f"not read: {line}")
     if reading.bad_rows:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reading.bad_rows.items()))
-        _tell(f"{counted(sum(reading.bad_rows.values()), 'row')} not read: {reasons}")
+        tell(f"{counted(sum(reading.bad_rows.values()), 'row')} not read: {reasons}")
         for line in reading.bad_row_examples:
-            _tell(f"  {line}")
+            tell(f"  {line}")
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """A line for a person, on stderr."""
     from loopguard.visible import visible
 
     print(visible(f"loopguard: {text}"), file=sys.stderr)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from loopguard.counted import counted
-from loopguard.scan_command import IN, OUT, RULE, UNREADABLE, complain_of, detector, print_table, say, say_raw
+from loopguard.scan_command import IN, OUT, RULE, UNREADABLE, complain_of, detector, print_table, say, say_raw, tell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,7 +62,7 @@ def tune_vllm(
     from loopguard.loops.tune import tune_vllm as tune
 
     rule = detector(settings or [])
-    rule.make_ready(lambda text: print(text, file=sys.stderr))
+    rule.make_ready(tell)
     found = tune(
         inputs,
         text_column=text_column,

@@ -33,7 +33,7 @@ _LENGTHS = (
 )
 """Lengths and scores that make a loop: the greater, the fewer loops."""
 LIMITS, RULE = 31, 9
-"""How many fields `rules.judge` takes, and how many of the rest `repetition.advance` does."""
+"""How many fields `rules.judge` takes, and how many there are behind them, for the kernels that read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +182,7 @@ class DetectorSettings:
         return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[:LIMITS]], np.float64)
 
     def rule(self) -> NDArray[np.int64]:
-        """What `repetition.advance` takes: the fields from `stretch_copies`."""
+        """What the kernels take that read: the fields from `stretch_copies`."""
         import numpy as np
 
         return np.array([getattr(self, f.name) for f in dataclasses.fields(self)[LIMITS:]], np.int64)
