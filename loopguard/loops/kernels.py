@@ -5,14 +5,36 @@ Few processes call one: the verdicts of texts and token ids go through machine c
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import sys
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+SOURCES = (
+    "batch",
+    "byte_masks",
+    "counting",
+    "entries",
+    "glance",
+    "grams",
+    "intrinsics",
+    "kernels",
+    "lists",
+    "machine",
+    "repetition",
+    "rounds",
+    "rules",
+    "sentences",
+    "settings",
+    "words",
+)
+"""Modules that make the machine code of a verdict."""
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 """Without the interpreter lock; nothing is divided by nought, so no division asks."""
 
@@ -74,14 +96,43 @@ def compile_all() -> None:
             for act in _BEFORE:
                 act()
         _READY = True
+        made = []
         while _WAITING:
             one = _WAITING.pop()
             one.made = one.make()
+            made.append(one.made)
+        for folder in {
+            Path(one.stats.cache_path) for one in made if getattr(one, "stats", None) and one.stats.cache_path
+        }:
+            _forget_stale(folder)
         for name, module in list(sys.modules.items()):
             if name.startswith("loopguard.loops."):
                 for key, value in list(vars(module).items()):
                     if isinstance(value, Late):
                         setattr(module, key, value.made)
+
+
+def key_of(sources: Path) -> str | None:
+    """What tells these sources from others, or None where they cannot be read."""
+    found = hashlib.blake2b(digest_size=16)
+    try:
+        for name in SOURCES:
+            found.update((sources / f"{name}.py").read_bytes())
+    except OSError:
+        return None
+    return found.hexdigest()
+
+
+def _forget_stale(folder: Path) -> None:
+    """Drop the kernels that numba keeps of other sources: it looks at the file of a kernel, not at those of the kernels in it."""
+    key, mark = key_of(Path(__file__).parent), folder / "kernels.key"
+    with contextlib.suppress(OSError):
+        if key is None or (mark.exists() and mark.read_text() == key):
+            return
+        for path in folder.glob("*.nb[ic]"):
+            path.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.write_text(key)
 
 
 def as_written(function: F) -> F:

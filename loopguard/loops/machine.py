@@ -21,29 +21,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from loopguard.loops.kernels import OPTIONS, compile_all
+from loopguard.loops.kernels import OPTIONS, compile_all, key_of
 
-__all__ = ["SOURCES", "entries", "folders", "make_ready"]
+__all__ = ["entries", "folders", "make_ready"]
 
-SOURCES = (
-    "batch",
-    "byte_masks",
-    "counting",
-    "entries",
-    "glance",
-    "grams",
-    "intrinsics",
-    "kernels",
-    "lists",
-    "machine",
-    "repetition",
-    "rounds",
-    "rules",
-    "sentences",
-    "settings",
-    "words",
-)
-"""Modules of which a change makes another machine code."""
 TRIED = sys.platform == "linux" and platform.machine() == "x86_64"
 """Whether machine code is kept here."""
 
@@ -133,15 +114,12 @@ def _key(sources: Path) -> str | None:
     import llvmlite
     from llvmlite import binding
 
-    found = hashlib.blake2b(digest_size=16)
-    parts = (llvmlite.__version__, binding.get_process_triple(), binding.get_host_cpu_name())
-    found.update("\n".join([*parts, binding.get_host_cpu_features().flatten()]).encode())
-    try:
-        for name in SOURCES:
-            found.update((sources / f"{name}.py").read_bytes())
-    except OSError:
+    known = key_of(sources)
+    if known is None:
         return None
-    return found.hexdigest()
+    features = binding.get_host_cpu_features().flatten()
+    parts = [known, llvmlite.__version__, binding.get_process_triple(), binding.get_host_cpu_name(), features]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
 def _read(path: Path) -> bytes | None:

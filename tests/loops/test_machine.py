@@ -17,6 +17,7 @@ import pytest
 
 from loopguard.loops import machine
 from loopguard.loops.detector import Detector, detect
+from loopguard.loops.kernels import SOURCES, _forget_stale
 
 LOOPS = Path(machine.__file__).parent
 LOOP = "and so on, " * 60
@@ -100,7 +101,7 @@ def test_a_change_of_any_source_makes_another_code(tmp_path: Path) -> None:
     shutil.copytree(LOOPS, sources, ignore=shutil.ignore_patterns("__pycache__"))
     first = machine._key(sources)
     assert first == machine._key(LOOPS)
-    for name in machine.SOURCES:
+    for name in SOURCES:
         path = sources / f"{name}.py"
         text = path.read_text()
         path.write_text(text + "\n")
@@ -119,7 +120,7 @@ def test_the_sources_are_all_that_the_entries_import() -> None:
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("loopguard.loops"):
                 modules = node.module.split(".")[2:] or [alias.name for alias in node.names]
                 todo |= {*modules} - seen
-    assert seen == {*machine.SOURCES}
+    assert seen == {*SOURCES}
 
 
 @kept
@@ -163,3 +164,17 @@ def test_what_takes_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(machine, "folders", lambda: iter([tmp_path]))
     Detector().make_ready(told.append)  # this process has it
     assert told == ["the detector is compiled for this machine, once: half a minute"]
+
+
+def test_kernels_of_other_sources_are_dropped(tmp_path: Path) -> None:
+    """numba would take a kernel for fresh in which another one, of another file, has changed."""
+    for name in ("batch.scan_texts-1.py311.nbi", "batch.scan_texts-1.py311.1.nbc", "other.pyc"):
+        (tmp_path / name).touch()
+    _forget_stale(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kernels.key", "other.pyc"]
+    (tmp_path / "fresh.nbi").touch()
+    _forget_stale(tmp_path)
+    assert (tmp_path / "fresh.nbi").exists()
+    (tmp_path / "kernels.key").write_text("of other sources")
+    _forget_stale(tmp_path)
+    assert not (tmp_path / "fresh.nbi").exists()
