@@ -68,12 +68,9 @@ def take_kernels(folder: Path) -> None:
     for path in ours.glob("*.py"):
         assert (folder / path.name).read_bytes() == path.read_bytes()
         os.utime(folder / path.name, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
-    for path in [
-        *(ours / "__pycache__").glob("*.nb*"),
-        *(ours / "__pycache__").glob("machine-*.bin"),
-        ours / "__pycache__" / "kernels.key",
-    ]:
-        shutil.copy(path, folder / "__pycache__")
+    for kind in ("*.nb*", "machine-*.bin", "kernels.key"):
+        for path in (ours / "__pycache__").glob(kind):
+            shutil.copy(path, folder / "__pycache__")
 
 
 def test_what_is_in_it(wheel: Path) -> None:
