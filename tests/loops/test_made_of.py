@@ -42,6 +42,17 @@ def test_rows_that_each_say_something_new_need_more() -> None:
     assert Detector(dense_factor=1.0).detect(SQL).reason == "ends_recycling"
 
 
+def test_numbers_without_words_need_more() -> None:
+    """What a sieve writes down: all numbers, then those that are left, four times."""
+    left = [
+        " ".join(str(n) for n in range(2, 121) if all(n % q or n == q for q in (2, 3, 5, 7) if q <= p))
+        for p in (2, 3, 5, 7)
+    ]
+    sieve = "\n".join(["Write down the numbers:", " ".join(map(str, range(2, 201))), *left, "These are the primes."])
+    assert Detector().detect(sieve).reason == "clean"
+    assert Detector(dense_factor=1.0).detect(sieve).reason == "counts_on"
+
+
 def test_plain_prose_needs_less() -> None:
     assert Detector().detect(PROSE).reason == "ends_recycling"
     assert Detector(plain_factor=1.0).detect(PROSE).reason == "clean"

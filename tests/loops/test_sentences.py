@@ -169,6 +169,16 @@ def test_reasoning_that_goes_round() -> None:
     )
 
 
+def test_a_stream_says_so_at_the_same_sentence() -> None:
+    text = "Let me think about the tone.\n\n" + reasoning(40) + "\n"
+    stream, found = StreamDetector(ALONE), []
+    for at in range(0, len(text), 7):
+        found.append(stream.feed(text[at : at + 7]) is not None)
+        assert found[-1] == ALONE.detect(text[: at + 7]).looping
+    assert not found[0]
+    assert found[-1]
+
+
 def test_an_answer_at_last() -> None:
     """A line or two may follow; then it is a loop that the text recovered from. More than that, and none is found."""
     line = "So I write it in a friendly tone, and here it is for you to read.\n"
