@@ -101,7 +101,8 @@ def test_what_is_seen_from_the_fifth_copies_on_begins_with_the_first() -> None:
     text = "Which plan is better? " + going_round(14)
     late, early = Detector(sentence_again=1e6, round_score=1e6).detect(text), Detector(sentence_again=1e6).detect(text)
     assert [len(verdict.loops) for verdict in (late, early)] == [1, 1]
-    assert late.loop and early.loop
+    assert late.loop
+    assert early.loop
     assert late.loop.start > 1000
     assert early.loop.start < 100
     assert (late.loop.end, late.loop.period) == (early.loop.end, early.loop.period)
