@@ -24,6 +24,7 @@ ITEMS = 128
 _BITS = 8
 _COUNTS = 3
 """Copies from which an item counts."""
+_AS_IT_IS = np.uint64(0)
 _SHORTEST = 3
 """Letters (bytes of them) below which an item says nothing: answer keys, brackets, coordinates."""
 
@@ -95,18 +96,18 @@ def _says(data: NDArray[np.uint8], low: int, high: int) -> bool:
 
 
 @kernel
-def _hash_of(data: NDArray[np.uint8], low: int, high: int) -> np.uint64:
-    """A hash of data[low:high]."""
+def hash_of(data: NDArray[np.uint8], low: int, high: int, fold: np.uint64) -> np.uint64:
+    """A hash of data[low:high], each eight bytes with the bits of `fold` set."""
     value, i = np.uint64(high - low), low
     while i + 8 <= high:
-        value = (value ^ eight_bytes(data, i)) * ODD
+        value = (value ^ (eight_bytes(data, i) | fold)) * ODD
         value ^= value >> np.uint64(29)
         i += 8
     rest = np.uint64(0)
     while i < high:
         rest = (rest << np.uint64(8)) | np.uint64(data[at(i)])
         i += 1
-    value = (value ^ rest) * ODD
+    value = (value ^ (rest | fold)) * ODD
     return value ^ (value >> np.uint64(29))
 
 
@@ -167,7 +168,7 @@ def _line(
         end -= 1
     if not _says(data, begin, end):
         return
-    row = _listed(_hash_of(data, begin, end), low, state, table)
+    row = _listed(hash_of(data, begin, end, _AS_IT_IS), low, state, table)
     if row < 0 or table[at(row), COPIES] == 1:
         state[NOW + SCORE] = max(0, state[NOW + SCORE] - rule[6])
     if row >= 0:

@@ -15,9 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops.byte_masks import BYTES, among, eight_bytes, zero_bits
-from loopguard.loops.grams import ODD, at, slot_of
+from loopguard.loops.byte_masks import BYTES, among, zero_bits
+from loopguard.loops.grams import at, slot_of
 from loopguard.loops.kernels import kernel
+from loopguard.loops.lists import hash_of
 from loopguard.loops.rounds import STATE as FIRST_OF_SENTENCES
 
 _SHORTEST = 12
@@ -29,6 +30,7 @@ _WIDE_LEAD = 15
 _COUNTS = 3
 """Copies from which a sentence counts."""
 _FOLD = np.uint64(0x2020202020202020)
+"""Tells no capital from its small letter."""
 
 # what is carried along: the number of the text in the table, where the next byte is read, where the sentence begins; of the streak
 # that is open: its number, sentences that came back less what new ones cost, different ones among them, where the first copy of the
@@ -100,22 +102,6 @@ def _body(data: NDArray[np.uint8], begin: int, end: int) -> tuple[int, int]:
 
 
 @kernel
-def _hash_of(data: NDArray[np.uint8], low: int, high: int) -> np.uint64:
-    """A hash of data[low:high] that tells no capital from its small letter."""
-    value, i = np.uint64(high - low), low
-    while i + 8 <= high:
-        value = (value ^ (eight_bytes(data, i) | _FOLD)) * ODD
-        value ^= value >> np.uint64(29)
-        i += 8
-    rest = np.uint64(0)
-    while i < high:
-        rest = (rest << np.uint64(8)) | np.uint64(data[at(i)] | 0x20)
-        i += 1
-    value = (value ^ rest) * ODD
-    return value ^ (value >> np.uint64(29))
-
-
-@kernel
 def _row_of(value: np.uint64, low: int, reach: int, text: int, table: NDArray[np.int64]) -> int:
     """The row of a sentence that begins at `low`; COPIES is 0 there if it is new, or the last copy is out of reach."""
     first, entry, free = slot_of(value, _BITS), np.int64(value), -1
@@ -147,7 +133,7 @@ def _sentence(
         i += 1
     if letters < _SHORTEST:
         return
-    row = _row_of(_hash_of(data, begin, stop), begin, rule[3], state[TEXT], table)
+    row = _row_of(hash_of(data, begin, stop, _FOLD), begin, rule[3], state[TEXT], table)
     back = begin - table[at(row), LAST]
     table[at(row), COPIES] += 1
     table[at(row), LAST] = begin
