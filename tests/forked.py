@@ -89,7 +89,8 @@ class Process:
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # the starter has taken its end, and not told of it yet
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """kill -9."""
