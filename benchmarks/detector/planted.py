@@ -384,6 +384,18 @@ def slots_two(d: Draw) -> Plan:
     )
 
 
+def slots_every(d: Draw) -> Plan:
+    """Every word with a meaning is drawn anew from a few: hardly a phrase comes back as it was."""
+    if d.prose.language == "en":
+        kinds = ("adj", "noun", "verb", "noun", "adv")
+        slots = [[d.prose.word(kind) for _ in range(d.rng.randint(3, 5))] for kind in kinds]
+        form = d.rng.choice(["The {} {} will {} the {} {}. ", "- We {4}, {2} the {0} {1} and the {3}.\n"])
+    else:
+        slots, form = [[d.prose.phrase() for _ in range(4)] for _ in range(2)], "{}, {}.\n"
+    n = d.amount(50, least=30, chars=1500)
+    return Plan(kind="near", copies=[form.format(*map(d.rng.choice, slots)) for _ in range(n)], lead="\n")
+
+
 def slots_cycle(d: Draw) -> Plan:
     said, words = d.prose.sentence(), _slot_words(d, d.rng.randint(3, 6))
     n = d.amount(len(said) + 10, least=12, chars=900)
@@ -563,6 +575,7 @@ FAMILIES: tuple[Family, ...] = (
     shuffled_items,
     slots_one,
     slots_two,
+    slots_every,
     slots_cycle,
     slots_paragraph,
     dropped_words,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from loopguard.loops.byte_masks import BYTES as BLOCK
 from loopguard.loops.byte_masks import among, set_bits
 from loopguard.loops.counting import count_on
+from loopguard.loops.few_words import STATE, fresh_words, use_few_words
 from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, ZERO, at
 from loopguard.loops.kernels import as_written, kernel
@@ -30,7 +31,7 @@ from loopguard.loops.repetition import (
 )
 from loopguard.loops.rounds import go_round
 from loopguard.loops.rules import END, LOOP, LOOPS, PERIOD, START, judge
-from loopguard.loops.sentences import STATE, fresh_sentences, read_sentences
+from loopguard.loops.sentences import fresh_sentences, read_sentences
 from loopguard.loops.words import LEXER, STATE_OF_LEXER, WORD, split
 from loopguard.loops.words import START as LEXER_START
 
@@ -71,6 +72,7 @@ class Workspace:
         self.lexer = np.empty(LEXER, np.int64)
         self.items = fresh_items()
         self.sentences = fresh_sentences()
+        self.words = fresh_words()
         self.told = np.zeros(2, np.int64)
         self.seen = fresh_table(LONGEST)
         self.look = np.empty(GLANCE, np.int64)
@@ -84,6 +86,7 @@ class Workspace:
             self.seen,
             self.look,
             self.sentences,
+            self.words,
         )
         self._addresses = np.array([array.ctypes.data for array in kept], np.int64)
         self._sizes = np.array([array.shape[1] if array is self.tables else len(array) for array in kept], np.int64)
@@ -196,6 +199,7 @@ def scan_texts(
     seen: NDArray[np.uint64],
     look: NDArray[np.int64],
     sentences: NDArray[np.int64],
+    words: NDArray[np.int64],
 ) -> None:
     """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`.
 
@@ -252,6 +256,7 @@ def scan_texts(
             go_round(count, symbols, numbers, kinds, weights, starts, back, chain, rule, state)
             read_lines(low_byte, high_byte, data, rule, state, items)
             read_sentences(high_byte, data, rule, state, sentences)
+            use_few_words(count, data, symbols, kinds, weights, starts, state, words)
         base += count
         found, loud = judge(count, data.size, data, starts, again, limits, state, runs, loops[total : total + LOOPS])
         to_characters(data, loops[total : total + LOOPS], found)

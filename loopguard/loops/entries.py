@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from loopguard.loops.batch import FIGURES, scan_texts, scan_tokens
+from loopguard.loops.few_words import COLUMNS as OF_WORD
 from loopguard.loops.glance import COLUMNS as OF_BEGINNING
 from loopguard.loops.kernels import late
 from loopguard.loops.lists import COLUMNS as OF_ITEM
@@ -34,7 +35,7 @@ def texts(
         array(room[11], (sizes[11], RUN), np.int64), array(room[12], sizes[12], np.int64),
         array(room[13], sizes[13], np.int64), array(room[14], (sizes[14], OF_ITEM), np.int64),
         array(room[15], (sizes[15], OF_BEGINNING), np.uint64), array(room[16], sizes[16], np.int64),
-        array(room[17], (sizes[17], OF_SENTENCE), np.int64),
+        array(room[17], (sizes[17], OF_SENTENCE), np.int64), array(room[18], (sizes[18], OF_WORD), np.int64),
     )  # fmt: skip
 
 

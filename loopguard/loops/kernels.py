@@ -21,6 +21,7 @@ SOURCES = (
     "byte_masks",
     "counting",
     "entries",
+    "few_words",
     "glance",
     "grams",
     "intrinsics",

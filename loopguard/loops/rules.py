@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops import counting, lists, rounds, sentences
+from loopguard.loops import counting, few_words, lists, rounds, sentences
 from loopguard.loops.grams import GRAM, ZERO
 from loopguard.loops.kernels import kernel
 from loopguard.loops.repetition import (
@@ -36,9 +36,9 @@ from loopguard.loops.repetition import (
     TO,
 )
 
-LOOPS = RUNS + 7
+LOOPS = RUNS + 8
 """Most loops a verdict can name: the runs kept, the best stretch, the open one, the same of runs that count on, a list, an end
-that goes round, sentences."""
+that goes round, sentences, few words."""
 KIND, START, END, PERIOD, TERMINAL, RULE, LOOP = range(7)
 """Columns of a loop: kind, first byte, one past the last byte, bytes of a copy, ends the text, which rule found it."""
 VERBATIM, COUNTER, NEAR = 0, 1, 2
@@ -51,6 +51,8 @@ _GAP = 3 * GRAM
 _PIPE, _PLUS = 0x7C, 0x2B
 _BARE = 4.0
 """Score over letters from which it is numbers that earn: 1 2 3 4 5 as in sieves and tables of primes."""
+_SAID = 0.8
+"""Share of a turn that must come back for it to be the loop's first."""
 _AFTER = 300
 """Bytes that may follow sentences that come back: an answer in a line or two, at last."""
 _PIECES = 0.3
@@ -180,7 +182,8 @@ def judge(
     if size - state[sentences.TO] <= _AFTER:
         loudest = max(loudest, state[sentences.TOP] / limits[30])
         found = _sentences(found, size, limits, state, loops)
-    return found, loudest
+    found, loud = _few_words(found, count, size, starts, limits, state, loops)
+    return found, max(loudest, loud)
 
 
 @kernel
@@ -280,6 +283,34 @@ def _sentences(
 
 
 @kernel
+def _few_words(
+    found: int, count: int, size: int, starts: NDArray[np.int64], limits: NDArray[np.float64], state: NDArray[np.int64],
+    loops: NDArray[np.int64],
+) -> tuple[int, float]:  # fmt: skip
+    """Add the prose that goes on with the same few words, the open stretch or else the best one; and how loud it speaks."""
+    loudest, at, ends = 0.0, few_words.NOW, False
+    if state[few_words.NEXT] != count:
+        return found, loudest
+    for where in (few_words.NOW, few_words.BEST):
+        symbols = state[where + few_words.TO] - state[where + few_words.FROM]
+        if state[where + few_words.SCORE] > 0 and state[where + few_words.MARKS] < limits[33] * symbols:
+            needed = limits[32] if where == few_words.NOW else limits[31]
+            loud = state[where + few_words.SCORE] / needed
+            if loud > loudest:
+                loudest, at, ends = loud, where, where == few_words.NOW
+    if loudest < 1:
+        return found, loudest
+    start, end = starts[state[at + few_words.FIRST]], starts[state[at + few_words.TO]]
+    if _said(found, start, end, loops) < limits[10] * (end - start):
+        loops[found, KIND], loops[found, START], loops[found, END] = NEAR, start, end
+        loops[found, RULE] = STRETCH_OPEN if ends else STRETCH_RULE
+        loops[found, PERIOD] = max(1, state[at + few_words.BACKS] // max(1, state[at + few_words.AGAIN]))
+        loops[found, TERMINAL] = size - end <= 2 * limits[7]
+        found += 1
+    return found, loudest
+
+
+@kernel
 def _onset(first: int, reach: int, starts: NDArray[np.int64], again: NDArray[np.uint8]) -> int:
     """Where the first copy begins: from `first` at most `reach` bytes to the left, while what is said comes back."""
     begin = first + GRAM - 1
@@ -289,6 +320,21 @@ def _onset(first: int, reach: int, starts: NDArray[np.int64], again: NDArray[np.
             begin = i
         i -= 1
     return max(0, begin - GRAM + 1)
+
+
+@kernel
+def _settled(first: int, core: int, period: int, starts: NDArray[np.int64], again: NDArray[np.uint8]) -> int:
+    """From `first` on, before `core`: the first turn of which nearly all is said again. Rows with something to say, of which only
+    the frame comes back, are not yet the loop."""
+    begin = first
+    while True:
+        j, said = begin, 0
+        while j < core and starts[j] < starts[begin] + period:
+            said += again[j + GRAM - 1]  # the n-gram that begins there
+            j += 1
+        if j >= core or said >= _SAID * (j - begin):
+            return begin
+        begin = j
 
 
 @kernel
@@ -314,8 +360,11 @@ def _stretches(
         if _said(runs, core, end, loops) >= limits[10] * (end - core):
             continue
         period = max(1, state[at + BACKS] // max(1, state[at + STEPS]))
-        start = starts[_onset(state[at + FIRST], 2 * period, starts, again)]
+        first = _onset(state[at + FIRST], 2 * period, starts, again)
+        start = starts[first]
         counts = state[at + COUNTED] * 2 * period >= end - start and state[at + FRESH] <= 4 * state[at + COUNTED]
+        if counts:
+            start = starts[_settled(first, state[at + FROM], period, starts, again)]
         loops[found, KIND], loops[found, RULE] = (
             (COUNTER if counts else NEAR),
             (STRETCH_RULE if at == BEST else STRETCH_OPEN),

@@ -172,7 +172,13 @@ def read_sentences(
     i, begin = int(state[READ]), int(state[BEGIN])
     while i < high:
         if high - i >= BYTES:
-            ends = among(data, i, 0x20, 1) | among(data, i, 0x0A, 1) | among(data, i, 0xE3, 1) | among(data, i, 0xEF, 1)
+            # a blank after ! " ' ( ) * . ? _ and line ends: the marks that end sentences, and what may close after them
+            marks = (
+                among(data, i, 0x21, 2) | among(data, i, 0x27, 4) | among(data, i, 0x2E, 1) | among(data, i, 0x3F, 1)
+            )
+            marks = (marks | among(data, i, 0x5F, 1) | among(data, i, 0x0D, 1)) << np.uint64(1) | np.uint64(1)
+            ends = (among(data, i, 0x20, 1) & marks) | among(data, i, 0x0A, 1)
+            ends |= among(data, i, 0xE3, 1) | among(data, i, 0xEF, 1)
             step = BYTES
         else:
             byte = data[at(i)]

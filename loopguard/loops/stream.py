@@ -21,6 +21,7 @@ from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.counting import count_on
 from loopguard.loops.detector import Detector, Tokens, to_ids, to_utf8
+from loopguard.loops.few_words import use_few_words
 from loopguard.loops.glance import LONGEST, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
@@ -95,7 +96,7 @@ class StreamDetector:
         self._room = batch.Workspace(max(size, 2 * old.longest))
         for new, kept in zip(self._room.arrays()[:-1], old.arrays()[:-1], strict=True):
             new[: kept.size] = kept
-        self._room.items, self._room.sentences = old.items, old.sentences
+        self._room.items, self._room.sentences, self._room.words = old.items, old.sentences, old.words
         bits = batch.table_bits(self._room.longest)
         if bits == self._bits:
             self._room.tables = old.tables
@@ -131,6 +132,8 @@ class StreamDetector:
         go_round(count, *read, room.back, room.chain, self.detector.rule, self._state)
         read_lines(low, high, self._data, self.detector.rule, self._state, room.items)
         read_sentences(high, self._data, self.detector.rule, self._state, room.sentences)
+        words = room.symbols, room.kinds, room.weights, room.starts
+        use_few_words(count, self._data, *words, self._state, room.words)
 
     def _must(self) -> bool:
         """Whether the first look at what is held finds enough for it to be examined; from then on all of it is."""

@@ -201,7 +201,7 @@ def test_what_a_card_says_is_what_the_run_says(tmp_path: Path) -> None:
         "| recipe | `default` |",
         "| prompts | `prompts.jsonl` |",
         "| candidates a prompt | 2 at temperature 0.7, top_p 0.95 and 1 greedy, at most 1,024 tokens each, seed 0 |",
-        "| detector | `loopguard:0.1.0\\|rules:6\\|settings:default` |",
+        "| detector | `loopguard:0.1.0\\|rules:7\\|settings:default` |",
         "| greedy | 0 | 3 | 0.00% | 0.00% to 56.15% |",
         "| sampled | 1 | 6 | 16.67% | 3.01% to 56.35% |",
         "By kind: 1 `verbatim, terminal`.",

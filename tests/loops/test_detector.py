@@ -202,8 +202,8 @@ def test_many_outputs_leave_the_garbage_collector_as_it_was(collects: bool) -> N
 def test_settings_by_name() -> None:
     assert Detector(min_wasted=900, open_wasted=900, open_score=900).detect(PROSE + SENTENCE * 9).looping is False
     assert Detector(settings=DetectorSettings(min_wasted=10)).settings.min_wasted == 10
-    assert Detector().signature == "loopguard:0.1.0|rules:6|settings:default"
-    assert Detector(reach=500).signature == "loopguard:0.1.0|rules:6|reach:500"
+    assert Detector().signature == "loopguard:0.1.0|rules:7|settings:default"
+    assert Detector(reach=500).signature == "loopguard:0.1.0|rules:7|reach:500"
     with pytest.raises(InputError, match="did you mean min_wasted"):
         Detector(min_waste=3)
     with pytest.raises(InputError, match="above 0"):

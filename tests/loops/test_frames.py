@@ -83,6 +83,8 @@ def test_settings_count() -> None:
         short_min_wasted=1e6,
         few_wasted=1e6,
         round_score=1e6,
+        words_open=1e6,
+        words_score=1e6,
     )
     assert loopguard.scan([LOOP], detector=strict)["looping"].to_list() == [False]
 

@@ -54,14 +54,14 @@ def test_numbers_without_words_need_more() -> None:
 
 
 def test_plain_prose_needs_less() -> None:
-    assert Detector().detect(PROSE).reason == "ends_recycling"
-    assert Detector(plain_factor=1.0).detect(PROSE).reason == "clean"
+    assert Detector(words_open=1e6).detect(PROSE).reason == "ends_recycling"
+    assert Detector(words_open=1e6, plain_factor=1.0).detect(PROSE).reason == "clean"
 
 
 def test_the_score_needed_is_the_factor_times_the_setting() -> None:
     for text, factor in ((SQL, "dense_factor"), (PROSE, "plain_factor")):
-        plain = Detector(**{factor: 1.0}).detect(text).figures
-        found = Detector().detect(text).figures
+        plain = Detector(words_open=1e6, words_score=1e6, **{factor: 1.0}).detect(text).figures
+        found = Detector(words_open=1e6, words_score=1e6).detect(text).figures
         assert found["open_score"] == plain["open_score"]
         ratio = {"dense_factor": 2.0, "plain_factor": 0.7}[factor]
         assert abs(found["loudness"] * ratio - plain["loudness"]) < 1e-5
