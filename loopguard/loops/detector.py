@@ -306,7 +306,7 @@ def to_ids(tokens: Tokens) -> NDArray[np.uint64]:
     return np.array([int(token) & 0xFFFFFFFFFFFFFFFF for token in tokens], np.uint64)
 
 
-def _joined(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+def _joined(texts: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Strings as Arrow lays them out. Where pyarrow is at hand it does so itself, in a third of the time."""
     if "pyarrow" in sys.modules:
         from pyarrow import array, large_string

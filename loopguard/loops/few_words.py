@@ -98,7 +98,7 @@ def _verse(start: int, data: NDArray[np.uint8]) -> bool:
     if data[at(start)] != 0x0A or start == 0:
         return False
     last = data[at(start - 1)]
-    return last == 0x2C or last >= 0x80 or 0x41 <= (last & 0xDF) <= 0x5A
+    return last == 0x2C or last >= 0x80 or 0x41 <= (last & 0xDF) <= 0x5A  # type: ignore[no-any-return]
 
 
 @kernel
