@@ -255,12 +255,12 @@ def build_prefs(
 def _build(
     prompts: str, recipe: Recipe, run_dir: Path, columns: dict[str, Any], *, offline: bool, quiet: bool, as_json: bool
 ) -> None:
-    from loopguard.loops.quick_start import arrow_without_pandas, numba_without_scipy
+    from loopguard.loops.quick_start import numba_without_scipy, quick_arrow
     from loopguard.prefs.build import build_prefs as build
     from loopguard.terminal import TerminalWatcher, out, print_sample_pair, print_summary
 
     numba_without_scipy()
-    arrow_without_pandas()
+    quick_arrow()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice to leave is handled like Ctrl-C
     watcher = TerminalWatcher(quiet=quiet)
     try:

@@ -65,9 +65,9 @@ def export(
     loopguard export runs/mine --format trl --pretokenized --tokenizer your/model
     """
     from loopguard.handover.export import Options, export_run
-    from loopguard.loops.quick_start import arrow_without_pandas
+    from loopguard.loops.quick_start import quick_arrow
 
-    arrow_without_pandas()
+    quick_arrow()
     options = Options(
         pretokenized=pretokenized,
         tokenizer=tokenizer or "",

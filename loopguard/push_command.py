@@ -79,11 +79,11 @@ def push(
         loopguard push runs/mine user/name --dry-run --out dataset
     """
     from loopguard.errors import InputError
-    from loopguard.loops.quick_start import arrow_without_pandas
+    from loopguard.loops.quick_start import quick_arrow
 
     if out is not None and not dry_run:
         raise InputError("--out is for --dry-run: a push leaves no files here")
-    arrow_without_pandas()
+    quick_arrow()
     if dry_run:
         _dry_run(run, repo, split=split, licence=licence, out=out, as_json=as_json, quiet=quiet)
         return

@@ -42,10 +42,10 @@ def report(
     loopguard report runs/before runs/after --out compared.html
     """
     from loopguard.look.page import report as write
-    from loopguard.loops.quick_start import arrow_without_pandas
+    from loopguard.loops.quick_start import quick_arrow
     from loopguard.visible import visible
 
-    arrow_without_pandas()
+    quick_arrow()
     path = write(run, other, out=out, by=by or ())
     print(visible(f"{path} ({path.stat().st_size / 1e6:.1f} MB)"))
     if open_:

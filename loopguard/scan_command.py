@@ -91,14 +91,15 @@ def scan(
 
     loopguard scan 'runs/*.parquet' --group-by model --out verdicts.parquet --fail-above 0.01
     """
-    from loopguard.loops.quick_start import arrow_without_pandas, numba_without_scipy
+    from loopguard.loops.quick_start import loading, numba_without_scipy, quick_arrow
 
-    numba_without_scipy()
-    arrow_without_pandas()
-    from loopguard.loops.scan import scan_files
+    with loading():
+        numba_without_scipy()
+        quick_arrow()
+        from loopguard.loops.scan import scan_files
 
-    rule = detector(settings or [])
-    rule.make_ready((lambda _: None) if quiet else tell)
+        rule = detector(settings or [])
+        rule.make_ready((lambda _: None) if quiet else tell)
     line = _Line(quiet=quiet)
     try:
         result = scan_files(

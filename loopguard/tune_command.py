@@ -55,10 +55,10 @@ def tune_vllm(
 
     loopguard tune-vllm outputs.jsonl --tokens-column token_ids
     """
-    from loopguard.loops.quick_start import arrow_without_pandas, numba_without_scipy
+    from loopguard.loops.quick_start import numba_without_scipy, quick_arrow
 
     numba_without_scipy()
-    arrow_without_pandas()
+    quick_arrow()
     from loopguard.loops.tune import tune_vllm as tune
 
     rule = detector(settings or [])

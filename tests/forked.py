@@ -219,10 +219,10 @@ def _tell(connection: socket.socket, number: int) -> None:
 
 
 def _load() -> None:
-    from loopguard.loops.quick_start import arrow_without_pandas, numba_without_scipy
+    from loopguard.loops.quick_start import numba_without_scipy, quick_arrow
 
     numba_without_scipy()
-    arrow_without_pandas()
+    quick_arrow()
     for name in LOADED:
         importlib.import_module(name)
     from loopguard.loops.detector import detect

@@ -140,6 +140,32 @@ def test_a_search_for_settings_does_not_load_scipy(tmp_path: Path) -> None:
     assert json.loads(done.stdout)
 
 
+def test_arrow_made_ready_quickly_has_all_that_it_has_otherwise() -> None:
+    """A command makes each of Arrow's functions when it is asked for; nobody shall see a difference."""
+    code = """if True:
+        import sys
+        if sys.argv[1] == "quick":
+            from loopguard.loops.quick_start import quick_arrow
+            quick_arrow()
+        import pyarrow as pa, pyarrow.compute as pc
+        early = len(vars(pc))
+        names = sorted({*pc.list_functions(), "and_", "or_", "utf8_zfill", "field", "SortOptions"})
+        print([name for name in names if hasattr(pc, name)])
+        print([getattr(pc, name).__doc__ for name in names if hasattr(pc, name)])
+        print(pc.or_(pa.array([True]), pa.array([False])), pc.is_in(pa.array([3]), value_set=pa.array([3])))
+        print(pa.array(["1", None]).cast(pa.int8()), pa.table({"a": [1, 1]}).group_by("a").aggregate([("a", "count")]))
+        print(hasattr(pc, "no_such_function"), hasattr(pc, "__path__"))
+        print(early < 200, file=sys.stderr)
+    """
+    quick, plain = (
+        subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, env=environment())
+        for how in ("quick", "plain")
+    )
+    assert (quick.stdout, quick.returncode) == (plain.stdout, 0)
+    assert quick.stdout.endswith("False False\n")
+    assert (quick.stderr, plain.stderr) == ("True\n", "False\n")
+
+
 def test_help_names_every_verb_and_the_first_command_to_type() -> None:
     text = loopguard("--help").stdout
     for word in ("build-prefs", "status", "judges", "pipelines", "loopguard build-prefs prompts.jsonl --out"):

@@ -3,18 +3,35 @@
 When numba compiles or loads its first kernel it imports `scipy.linalg`, where there is one, to learn whether `np.dot` can be
 compiled: a quarter of a second for what no kernel here uses. When Arrow makes its first array of Python's values it imports
 pandas, where there is one, to learn whether they are of its kinds: a third of a second, and a command has no values of pandas.
+When Arrow's functions are imported it writes a Python function and its documentation for each of three hundred, some twenty of
+which a command calls: 40 ms.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 from loopguard.loops.kernels import before_numba
 
-__all__ = ["arrow_without_pandas", "numba_without_scipy"]
+__all__ = ["loading", "numba_without_scipy", "quick_arrow"]
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """While the block lasts nobody looks for objects to free: of modules none are, and to look takes 25 ms."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collects:
+            gc.enable()
 
 
 def numba_without_scipy() -> None:
@@ -32,14 +49,62 @@ def _ask_for_scipy() -> None:
         import numba.np.arraymath  # noqa: F401
 
 
-def arrow_without_pandas() -> None:
-    """Let Arrow look for pandas while there seems to be none. Where one is imported later, Arrow still takes its tables."""
-    if "pandas" in sys.modules:
-        return
-    import pyarrow as pa
+def quick_arrow() -> None:
+    """Let Arrow look for pandas while there seems to be none, and make each of its functions when it is first asked for.
 
-    with _absent("pandas"):
-        pa.array([])
+    Where pandas is imported later, Arrow still takes its tables.
+    """
+    if "pyarrow.compute" not in sys.modules:
+        try:
+            _functions_when_asked()
+        except (
+            AttributeError,
+            ImportError,
+            KeyError,
+            TypeError,
+        ):  # an Arrow that makes them in another way is only slower
+            sys.modules.pop("pyarrow.compute", None)
+    if "pandas" not in sys.modules:
+        import pyarrow as pa
+
+        with _absent("pandas"):
+            pa.array([])
+
+
+def _functions_when_asked() -> None:
+    import pyarrow._compute as inside
+
+    whole: Any = inside.function_registry
+    inside.function_registry = lambda: _Few(whole())
+    try:
+        import pyarrow.compute as compute
+    finally:
+        inside.function_registry = whole
+    functions: Any = vars(compute)
+    functions["function_registry"], wrap = whole, functions["_wrap_function"]
+
+    def made(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        known = name.removesuffix("_") if name in ("and_", "or_") else name
+        with contextlib.suppress(KeyError):
+            function = whole().get_function(known)
+            grouped = function.kind == "hash_aggregate" or (function.kind == "scalar_aggregate" and function.arity == 0)
+            if not grouped:
+                return functions.setdefault(name, wrap(name, function))
+        raise AttributeError(f"module 'pyarrow.compute' has no attribute {name!r}")
+
+    functions["__getattr__"] = made
+
+
+class _Few:
+    """Arrow's registry of functions, of which it is told only those that its own module calls by name as it is imported."""
+
+    def __init__(self, registry: Any) -> None:
+        self.get_function = registry.get_function
+
+    def list_functions(self) -> list[str]:
+        return ["utf8_zero_fill"]
 
 
 @contextlib.contextmanager
