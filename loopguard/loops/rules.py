@@ -300,7 +300,8 @@ def _few_words(
                 loudest, at, ends = loud, where, where == few_words.NOW
     if loudest < 1:
         return found, loudest
-    start, end = starts[state[at + few_words.FIRST]], starts[state[at + few_words.TO]]
+    first = state[at + few_words.FIRST] if state[at + few_words.FIRST] >= 0 else state[at + few_words.FROM]
+    start, end = starts[first], starts[state[at + few_words.TO]]
     if _said(found, start, end, loops) < limits[10] * (end - start):
         loops[found, KIND], loops[found, START], loops[found, END] = NEAR, start, end
         loops[found, RULE] = STRETCH_OPEN if ends else STRETCH_RULE

@@ -156,6 +156,21 @@ def test_a_stream_says_so_at_the_same_byte() -> None:
     assert told[-1]
 
 
+def test_thresholds_below_what_is_looked_for() -> None:
+    """Where a stretch began is looked for from a score of 60 on; whoever asks for less is told where it earned first."""
+    loose = Detector(stretch_score=1e6, open_score=1e6, round_score=1e6, words_score=1e6, words_open=1)
+    before = HOST + combined(random.Random(10), 30)
+    text, found = (
+        before + 3 * AFTER + "Look at the moon and the sea, and at the sea and the moon, the moon and the sea.",
+        0,
+    )
+    for end in range(len(before) + len(AFTER), len(text), 3):
+        for loop in loose.detect(text[:end]).loops:
+            found += len(before) < loop.start < loop.end <= end
+            assert loop.start < loop.end <= end
+    assert found > 0
+
+
 def test_verse_and_tables_of_few_words_are_none() -> None:
     draw = random.Random(3)
 
