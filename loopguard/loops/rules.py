@@ -302,7 +302,7 @@ def _few_words(
         return found, loudest
     first = state[at + few_words.FIRST] if state[at + few_words.FIRST] >= 0 else state[at + few_words.FROM]
     start, end = starts[first], starts[state[at + few_words.TO]]
-    if _said(found, start, end, loops) < limits[10] * (end - start):
+    if _said(found, start, end, loops) * 4 < end - start:  # else others know better where it begins
         loops[found, KIND], loops[found, START], loops[found, END] = NEAR, start, end
         loops[found, RULE] = STRETCH_OPEN if ends else STRETCH_RULE
         loops[found, PERIOD] = max(1, state[at + few_words.BACKS] // max(1, state[at + few_words.AGAIN]))
