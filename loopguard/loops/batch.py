@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from loopguard.loops.byte_masks import BYTES as BLOCK
 from loopguard.loops.byte_masks import among, set_bits
 from loopguard.loops.counting import count_on
-from loopguard.loops.few_words import STATE, fresh_words, use_few_words
+from loopguard.loops.few_words import fresh_words, use_few_words
 from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, ZERO, at
 from loopguard.loops.kernels import as_written, kernel
 from loopguard.loops.lists import fresh_items, read_lines
+from loopguard.loops.ordinals import STATE, count_in_words, fresh_ordinals
 from loopguard.loops.repetition import (
     BEST,
     LAST_MUCH,
@@ -73,6 +74,7 @@ class Workspace:
         self.items = fresh_items()
         self.sentences = fresh_sentences()
         self.words = fresh_words()
+        self.ordinals = fresh_ordinals()
         self.told = np.zeros(2, np.int64)
         self.seen = fresh_table(LONGEST)
         self.look = np.empty(GLANCE, np.int64)
@@ -87,6 +89,7 @@ class Workspace:
             self.look,
             self.sentences,
             self.words,
+            self.ordinals,
         )
         self._addresses = np.array([array.ctypes.data for array in kept], np.int64)
         self._sizes = np.array([array.shape[1] if array is self.tables else len(array) for array in kept], np.int64)
@@ -200,6 +203,7 @@ def scan_texts(
     look: NDArray[np.int64],
     sentences: NDArray[np.int64],
     words: NDArray[np.int64],
+    ordinals: NDArray[np.int64],
 ) -> None:
     """Fill the rows `low` to `high` of `figures`; their loops, in characters, one after the other in `loops`.
 
@@ -257,6 +261,7 @@ def scan_texts(
             read_lines(low_byte, high_byte, data, rule, state, items)
             read_sentences(high_byte, data, rule, state, sentences)
             use_few_words(count, data, symbols, kinds, weights, starts, state, words)
+            count_in_words(count, symbols, numbers, kinds, weights, state, ordinals)
         base += count
         found, loud = judge(count, data.size, data, starts, again, limits, state, runs, loops[total : total + LOOPS])
         to_characters(data, loops[total : total + LOOPS], found)

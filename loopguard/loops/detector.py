@@ -33,7 +33,8 @@ REASONS = {
     "repeats_verbatim": "the same stretch again and again, byte for byte",
     "repeats_short": "the same few characters again and again, or characters that are no letters and digits",
     "ends_repeating": "the text ends while it repeats the same stretch; fewer copies are enough there",
-    "counts_on": "the same stretch again and again, but for numbers that advance by a constant step",
+    "counts_on": "the same stretch again and again, but for numbers that advance by a constant step, or letters, Roman numerals or "
+    "number words that count on",
     "recycles": "the same phrases come back in changing order or with changing slots, and nearly nothing new",
     "ends_recycling": "the text ends while the same phrases come back; less is enough there",
     "lists_again": "a list goes on with what it has listed twice before, in any order, and nearly nothing new",

@@ -11,6 +11,7 @@ from loopguard.loops.few_words import COLUMNS as OF_WORD
 from loopguard.loops.glance import COLUMNS as OF_BEGINNING
 from loopguard.loops.kernels import late
 from loopguard.loops.lists import COLUMNS as OF_ITEM
+from loopguard.loops.ordinals import COLUMNS as OF_ORDINAL
 from loopguard.loops.repetition import RUN
 from loopguard.loops.rules import LOOP, LOOPS
 from loopguard.loops.sentences import COLUMNS as OF_SENTENCE
@@ -36,6 +37,7 @@ def texts(
         array(room[13], sizes[13], np.int64), array(room[14], (sizes[14], OF_ITEM), np.int64),
         array(room[15], (sizes[15], OF_BEGINNING), np.uint64), array(room[16], sizes[16], np.int64),
         array(room[17], (sizes[17], OF_SENTENCE), np.int64), array(room[18], (sizes[18], OF_WORD), np.int64),
+        array(room[19], (sizes[19], OF_ORDINAL), np.int64),
     )  # fmt: skip
 
 

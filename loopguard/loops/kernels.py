@@ -28,6 +28,7 @@ SOURCES = (
     "kernels",
     "lists",
     "machine",
+    "ordinals",
     "repetition",
     "rounds",
     "rules",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loopguard.loops import counting, few_words, lists, rounds, sentences
+from loopguard.loops import counting, few_words, lists, ordinals, rounds, sentences
 from loopguard.loops.grams import GRAM, ZERO
 from loopguard.loops.kernels import kernel
 from loopguard.loops.repetition import (
@@ -36,9 +36,9 @@ from loopguard.loops.repetition import (
     TO,
 )
 
-LOOPS = RUNS + 8
-"""Most loops a verdict can name: the runs kept, the best stretch, the open one, the same of runs that count on, a list, an end
-that goes round, sentences, few words."""
+LOOPS = RUNS + 10
+"""Most loops a verdict can name: the runs kept, the best stretch, the open one, the same of runs that count on in numbers and of
+those in words, a list, an end that goes round, sentences, few words."""
 KIND, START, END, PERIOD, TERMINAL, RULE, LOOP = range(7)
 """Columns of a loop: kind, first byte, one past the last byte, bytes of a copy, ends the text, which rule found it."""
 VERBATIM, COUNTER, NEAR = 0, 1, 2
@@ -172,7 +172,7 @@ def judge(
     for at in (BEST, OPEN):
         loudest = max(loudest, state[at + SCORE] / _needed(at, data.size > 0, limits, state))
     found = _stretches(found, count, size, data.size > 0, starts, again, limits, state, loops)
-    for at in (counting.NOW, counting.LONGEST):
+    for at in (counting.NOW, counting.LONGEST, ordinals.NOW, ordinals.LONGEST):
         found, loud = _counting(found, at, size, starts, limits, state, loops)
         loudest = max(loudest, loud)
     loudest = max(loudest, state[lists.BEST + lists.SCORE] / limits[26])
@@ -200,7 +200,7 @@ def _counting(
     found: int, at: int, size: int, starts: NDArray[np.int64], limits: NDArray[np.float64], state: NDArray[np.int64],
     loops: NDArray[np.int64],
 ) -> tuple[int, float]:  # fmt: skip
-    """Add the run at NOW or LONGEST that goes on but for one number; and how loud it speaks."""
+    """Add the run at a NOW or LONGEST that goes on but for one number, or one word that counts; and how loud it speaks."""
     copies, letters, open_copies, open_letters, marks = limits[21:26]
     period = state[at + counting.PERIOD]
     if period == 0 or state[at + counting.MOVING] != 1:

@@ -25,6 +25,7 @@ from loopguard.loops.few_words import use_few_words
 from loopguard.loops.glance import LONGEST, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
+from loopguard.loops.ordinals import count_in_words
 from loopguard.loops.repetition import advance
 from loopguard.loops.rounds import go_round
 from loopguard.loops.sentences import read_sentences
@@ -96,7 +97,8 @@ class StreamDetector:
         self._room = batch.Workspace(max(size, 2 * old.longest))
         for new, kept in zip(self._room.arrays()[:-1], old.arrays()[:-1], strict=True):
             new[: kept.size] = kept
-        self._room.items, self._room.sentences, self._room.words = old.items, old.sentences, old.words
+        for kept in ("items", "sentences", "words", "ordinals"):
+            setattr(self._room, kept, getattr(old, kept))
         bits = batch.table_bits(self._room.longest)
         if bits == self._bits:
             self._room.tables = old.tables
@@ -134,6 +136,7 @@ class StreamDetector:
         read_sentences(high, self._data, self.detector.rule, self._state, room.sentences)
         words = room.symbols, room.kinds, room.weights, room.starts
         use_few_words(count, self._data, *words, self._state, room.words)
+        count_in_words(count, room.symbols, room.values, room.kinds, room.weights, self._state, room.ordinals)
 
     def _must(self) -> bool:
         """Whether the first look at what is held finds enough for it to be examined; from then on all of it is."""

@@ -9,12 +9,14 @@ alphabets from ideographs and marks, and it never fails on invalid UTF-8.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from loopguard.loops.byte_masks import among, eight_bytes, zero_bits
 from loopguard.loops.grams import at
-from loopguard.loops.kernels import kernel
+from loopguard.loops.kernels import as_written, kernel
 from loopguard.loops.repetition import NUMBER, PIECE
 
 MARK, WORD, BLANK, IDEOGRAPH = 0, 1, 3, 5
@@ -81,6 +83,14 @@ def _finish(value: np.uint64, early: np.uint64, late: np.uint64, glued: np.uint6
     mixed = (value ^ early) * _PRIME
     mixed = (mixed ^ (mixed >> np.uint64(32)) ^ late) * np.uint64(0xBF58476D1CE4E5B9)
     return (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0x94D049BB133111EB) + glued
+
+
+def symbols_of(words: Sequence[str], glued: int) -> NDArray[np.uint64]:
+    """The symbols of words of up to 16 ASCII letters; with `glued` 1 of those that have a space before them."""
+    halves = [[int.from_bytes(word.encode()[k : k + 8], "little") for word in words] for k in (0, 8)]
+    early, late = (np.array(half, np.uint64) for half in halves)
+    symbols: NDArray[np.uint64] = as_written(_finish)(_BASIS, early, late, np.uint64(glued))
+    return symbols
 
 
 @kernel
