@@ -10,6 +10,7 @@ alphabets from ideographs and marks, and it never fails on invalid UTF-8.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +90,8 @@ def symbols_of(words: Sequence[str], glued: int) -> NDArray[np.uint64]:
     """The symbols of words of up to 16 ASCII letters; with `glued` 1 of those that have a space before them."""
     halves = [[int.from_bytes(word.encode()[k : k + 8], "little") for word in words] for k in (0, 8)]
     early, late = (np.array(half, np.uint64) for half in halves)
-    symbols: NDArray[np.uint64] = as_written(_finish)(_BASIS, early, late, np.uint64(glued))
-    return symbols
+    of_many: Any = as_written(_finish)
+    return of_many(_BASIS, early, late, np.uint64(glued))  # type: ignore[no-any-return]
 
 
 @kernel
