@@ -281,6 +281,16 @@ def counter_dates(d: Draw) -> Plan:
     return Plan(kind="counter", copies=[f"{shown}: {said}\n" for shown in days], lead="\n")
 
 
+def counter_letters(d: Draw) -> Plan:
+    """A, B, C; I, II, III; first, second, third: what people count with besides numbers."""
+    numerals = [ten + one for ten in ("", "X", "XX", "XXX") for one in words(" I II III IV V VI VII VIII IX")][1:]
+    ranks = words("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth")
+    ways = [[*"ABCDEFGHIJKLMNOPQRSTUVWXYZ"], numerals, [numeral.lower() for numeral in numerals], ranks]
+    said, way, form = d.prose.phrase(), d.rng.choice(ways), d.rng.choice(["{}. {}\n", "({}) {}\n", "Case {}: {}. "])
+    n = min(len(way), d.amount(len(said) + 6, least=12, chars=600))
+    return Plan(kind="counter", copies=[form.format(word, said) for word in way[:n]], lead="\n")
+
+
 def counter_years(d: Draw) -> Plan:
     said, year = d.prose.phrase(), d.rng.randint(1500, 2020)
     n = d.amount(len(said) + 8, least=15, chars=600)
@@ -564,6 +574,7 @@ FAMILIES: tuple[Family, ...] = (
     counter_block,
     counter_two,
     counter_dates,
+    counter_letters,
     counter_years,
     counter_clock,
     counter_steps,
