@@ -55,9 +55,7 @@ def tokens(text: str) -> list[str]:
 
 
 def next_to(one: str, other: str) -> bool:
-    """Whether `other` is what comes after `one` in some way of counting, and nothing else but that differs."""
-    if one[:1].isspace() != other[:1].isspace():
-        return False
+    """Whether `other` is what comes after `one` in some way of counting, with a blank before it or without."""
     return any(
         one.strip() in way and other.strip() in way and way.index(other.strip()) == way.index(one.strip()) + 1
         for way in WAYS.values()
