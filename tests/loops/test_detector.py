@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -261,3 +262,30 @@ def test_a_long_sentence_loops_from_three_and_a_half_copies(copies: float, loopi
     if looping:
         assert verdict.loops[0].kind == "verbatim"
         assert verdict.loops[0].repeats == pytest.approx(copies, abs=0.05)
+
+
+def test_lone_surrogates_among_many() -> None:
+    """Where pyarrow is loaded it lays strings out, and refuses lone surrogates."""
+    import pyarrow
+
+    assert pyarrow.__name__ in sys.modules
+    texts = ["\ud800 x", "so it goes. " * 60, "", "h\u00e9 \ud83d"]
+    assert Detector().detect_batch(texts) == [detect(text) for text in texts]
+
+
+def test_a_counter_begins_where_rows_say_nothing_new() -> None:
+    people = [
+        ("Ada Byron", "London", "engines"),
+        ("Emmy Noether", "Erlangen", "rings"),
+        ("Lise Meitner", "Wien", "nuclei"),
+    ]
+    real = "".join(
+        f'{{"id": {k}, "name": "{n}", "city": "{c}", "field": "{f}"}},\n' for k, (n, c, f) in enumerate(people, 1)
+    )
+    filler = "".join(
+        f'{{"id": {k}, "name": "Person {k}", "city": "Town {k * 2}", "field": "fill this in"}},\n' for k in range(4, 40)
+    )
+    verdict = detect("[\n" + real + filler)
+    assert verdict.reason == "counts_on"
+    assert verdict.onset is not None
+    assert abs(verdict.onset - len("[\n" + real)) <= filler.index("\n") + 1

@@ -185,3 +185,23 @@ def test_verse_and_tables_of_few_words_are_none() -> None:
         for _ in range(60)
     )
     assert not ALONE.detect("| when | who | where |\n|---|---|---|\n" + rows).looping
+
+
+def test_lines_of_verse_cost() -> None:
+    draw = random.Random(7)
+    said = combined(draw, 12)
+    verse = "".join(f"{line[:-2]}{draw.choice([',', ''])}\n" for line in re.findall(r".*?\. ", combined(draw, 12)))
+    told = found(said + verse + "\n", [])
+    assert told == expected(said + verse + "\n")
+    prose_only = found(said + verse.replace(",", "").replace("\n", ".\n") + "\n", [])
+    assert prose_only["now"] - told["now"] > 12 * 40 / 2
+
+
+def test_what_becomes_a_table_is_not_told_by_what_it_was() -> None:
+    """The words are not looked at where symbols are narrow; a stream that has looked before says what a batch says."""
+    text = HOST + combined(random.Random(12), 40) + "".join(f"{n % 7}; " for n in range(1500))
+    stream, told = StreamDetector(ALONE), []
+    for at in range(0, len(text), 90):
+        told.append(stream.feed(text[at : at + 90]) is not None)
+        assert told[-1] == ALONE.detect(text[: at + 90]).looping
+    assert True in told
