@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from loopguard.loops.byte_masks import BYTES as BLOCK
 from loopguard.loops.byte_masks import among, set_bits
 from loopguard.loops.counting import count_on
-from loopguard.loops.few_words import fresh_words, use_few_words
+from loopguard.loops.few_words import fresh_words, weigh_words, worth_weighing
 from loopguard.loops.glance import GLANCE, LONGEST, fresh_table, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, ZERO, at
 from loopguard.loops.kernels import as_written, kernel
@@ -260,7 +260,8 @@ def scan_texts(
             go_round(count, symbols, numbers, kinds, weights, starts, back, chain, rule, state)
             read_lines(low_byte, high_byte, data, rule, state, items)
             read_sentences(high_byte, data, rule, state, sentences)
-            use_few_words(count, data, symbols, kinds, weights, starts, state, words)
+            if worth_weighing(count, starts, state):
+                weigh_words(count, data, symbols, kinds, weights, starts, state, words)
             count_in_words(count, symbols, numbers, kinds, weights, state, ordinals)
         base += count
         found, loud = judge(count, data.size, data, starts, again, limits, state, runs, loops[total : total + LOOPS])

@@ -20,6 +20,7 @@ from loopguard.loops.repetition import BEST as BEST_STRETCH
 from loopguard.loops.repetition import HITS
 from loopguard.loops.repetition import SCORE as STRETCH_SCORE
 from loopguard.loops.sentences import STATE as FIRST_OF_FEW_WORDS
+from loopguard.loops.words import WORD
 
 _COPIES = 4
 """Copies of a word, none further than `_REACH` from the one before, after which it earns."""
@@ -37,12 +38,11 @@ _HITS, _STRETCH, _WIDE = 90, 20, 3.5
 """When the words are looked at at all: so many n-grams came back, so much the best stretch of `advance` has earned (what is made of
 few words says some of them in the same order), and symbols have so many bytes (prose has 4.8, code and tables 3). Seven of
 eight outputs that are examined do not get as far."""
-_WORD = 1
 
 # what is carried along: the number of the text in the table, the next symbol; where words have been coming back since, and the
 # score of that
 TEXT, NEXT, SINCE, KEEPS = range(FIRST_OF_FEW_WORDS, FIRST_OF_FEW_WORDS + 4)
-NOW, BEST, STATE = FIRST_OF_FEW_WORDS + 4, FIRST_OF_FEW_WORDS + 12, FIRST_OF_FEW_WORDS + 20
+NOW, BEST, STATE = FIRST_OF_FEW_WORDS + 4, FIRST_OF_FEW_WORDS + 11, FIRST_OF_FEW_WORDS + 18
 # the stretch that is open begins at NOW, the best one so far at BEST: its score, its symbols (from, to), those that are no words,
 # where what it goes on with began, words that came back and the bytes back to their last copies
 SCORE, FROM, TO, MARKS, FIRST, BACKS, AGAIN = range(7)
@@ -82,7 +82,7 @@ def _began(
     with at most one in a row that has not."""
     begin, k, strange = since, since - 1, 0
     while k >= 0 and strange < 2 and starts[at(since)] - starts[at(k)] <= _REACH:
-        if kinds[at(k)] == _WORD:
+        if kinds[at(k)] == WORD:
             row, known = _row_of(symbols[at(k)], starts[at(now)], text, table)
             if known and table[at(row), COPIES] > 1:
                 begin, strange = k, 0
@@ -102,6 +102,13 @@ def _verse(start: int, data: NDArray[np.uint8]) -> bool:
 
 
 @kernel
+def worth_weighing(count: int, starts: NDArray[np.int64], state: NDArray[np.int64]) -> bool:
+    """Whether the words of the text so far must be looked at."""
+    much = state[HITS] >= _HITS and state[BEST_STRETCH + STRETCH_SCORE] >= _STRETCH
+    return much and starts[count] >= _WIDE * count  # type: ignore[no-any-return]
+
+
+@kernel
 def weigh_words(
     count: int,
     data: NDArray[np.uint8],
@@ -112,7 +119,10 @@ def weigh_words(
     state: NDArray[np.int64],
     table: NDArray[np.int64],
 ) -> None:
-    """Weigh the symbols before `count` that were not weighed before with this `state` and `table`; `data` is the text."""
+    """Weigh the symbols before `count` that were not weighed before with this `state` and `table`; `data` is the text.
+
+    Called where `worth_weighing`; what was passed over is weighed then, and until then NEXT is not `count`.
+    """
     if state[TEXT] == 0:
         table[TABLE, OWNER] += 1
         state[TEXT] = table[TABLE, OWNER]
@@ -126,7 +136,7 @@ def weigh_words(
     best = int(state[BEST + SCORE])
     for i in range(int(state[NEXT]), count):
         weight, start = int(weights[at(i)]), int(starts[at(i)])
-        if kinds[at(i)] != _WORD or weight == 0:
+        if kinds[at(i)] != WORD or weight == 0:
             if score > 0:
                 marks += 1
                 if _verse(start, data):
@@ -162,21 +172,5 @@ def weigh_words(
             state[BEST + SCORE], state[BEST + FROM], state[BEST + TO] = score, state[NOW + FROM], i + 1
             state[BEST + MARKS], state[BEST + FIRST] = marks, state[NOW + FIRST]
             state[BEST + BACKS], state[BEST + AGAIN] = backs, again
-    state[NEXT], state[KEEPS], state[SINCE] = max(count, int(state[NEXT])), keeps, since
+    state[NEXT], state[KEEPS], state[SINCE] = count, keeps, since
     state[NOW + SCORE], state[NOW + MARKS], state[NOW + BACKS], state[NOW + AGAIN] = max(0, score), marks, backs, again
-
-
-@kernel
-def use_few_words(
-    count: int,
-    data: NDArray[np.uint8],
-    symbols: NDArray[np.uint64],
-    kinds: NDArray[np.uint8],
-    weights: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    state: NDArray[np.int64],
-    table: NDArray[np.int64],
-) -> None:
-    """`weigh_words` where there is need to, as the text is so far; else that is left for later, and NEXT is not `count`."""
-    if state[HITS] >= _HITS and state[BEST_STRETCH + STRETCH_SCORE] >= _STRETCH and starts[count] >= _WIDE * count:
-        weigh_words(count, data, symbols, kinds, weights, starts, state, table)

@@ -182,4 +182,4 @@ def count_in_words(
         if period > 0 and state[NOW + END] == i:
             _close(state)
             period = 0
-    state[NEXT] = max(count, int(state[NEXT]))
+    state[NEXT] = count

@@ -21,7 +21,7 @@ from loopguard.errors import InputError
 from loopguard.loops import batch, rules
 from loopguard.loops.counting import count_on
 from loopguard.loops.detector import Detector, Tokens, to_ids, to_utf8
-from loopguard.loops.few_words import use_few_words
+from loopguard.loops.few_words import weigh_words, worth_weighing
 from loopguard.loops.glance import LONGEST, glance, room_for
 from loopguard.loops.grams import GRAM, WINDOW, enter
 from loopguard.loops.lists import read_lines
@@ -134,8 +134,9 @@ class StreamDetector:
         go_round(count, *read, room.back, room.chain, self.detector.rule, self._state)
         read_lines(low, high, self._data, self.detector.rule, self._state, room.items)
         read_sentences(high, self._data, self.detector.rule, self._state, room.sentences)
-        words = room.symbols, room.kinds, room.weights, room.starts
-        use_few_words(count, self._data, *words, self._state, room.words)
+        if worth_weighing(count, room.starts, self._state):
+            words = room.symbols, room.kinds, room.weights, room.starts
+            weigh_words(count, self._data, *words, self._state, room.words)
         count_in_words(count, room.symbols, room.values, room.kinds, room.weights, self._state, room.ordinals)
 
     def _must(self) -> bool:
